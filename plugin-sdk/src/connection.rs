@@ -1,0 +1,107 @@
+//! One connection, as a handler sees it.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bindings::tidegate::plugin::host;
+use crate::{
+    AsMessage, CloseError, Delivery, Message, PublishError, Result, StateError, TopicError,
+};
+
+/// One WebSocket after its handshake: an id, good for as long as the gateway process lives, with what can be done to it.
+///
+/// [`send`](Self::send) reaches any connection that this plugin serves. Everything else works only on the connection
+/// whose event this is, the one that handlers are given: another may live on another core.
+///
+/// What a handler does takes effect when it returns `Ok`, in the order it was done; after an `Err`, a panic or a
+/// missed deadline none of it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Connection {
+    id: u64,
+}
+
+/// The connection with this id, for one that was remembered in a state or read in a message.
+pub fn connection(id: u64) -> Connection {
+    Connection { id }
+}
+
+impl Connection {
+    /// Unique while the gateway process lives, never reused.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Sends a message, and says at once whether the peer keeps up.
+    pub fn send(&self, message: impl AsMessage) -> Delivery {
+        host::send(self.id, message.as_message().into())
+    }
+
+    /// Sends a value as JSON text.
+    pub fn send_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<Delivery> {
+        Ok(self.send(Message::from_json(value)?))
+    }
+
+    /// Closes the connection with a close frame. What was sent before goes out first, what is sent after is dropped.
+    pub fn close(&self, code: u16, reason: &str) -> Result<(), CloseError> {
+        Ok(host::close(self.id, code, reason)?)
+    }
+
+    /// Subscribes to a topic: from now on this connection receives what is published there.
+    pub fn subscribe(&self, topic: &str) -> Result<(), TopicError> {
+        Ok(host::subscribe(self.id, topic, None)?)
+    }
+
+    /// Subscribes under a label, such as a user's name, that [`members`](crate::members) will show. Subscribing again
+    /// replaces the label.
+    pub fn subscribe_as(&self, topic: &str, label: &str) -> Result<(), TopicError> {
+        Ok(host::subscribe(self.id, topic, Some(label))?)
+    }
+
+    /// Ends a subscription, if there is one. A connection that closes loses all of them before its `on_close`.
+    pub fn unsubscribe(&self, topic: &str) -> Result<(), TopicError> {
+        Ok(host::unsubscribe(self.id, topic)?)
+    }
+
+    /// Publishes to every subscriber of a topic but this connection.
+    pub fn publish_to_others(
+        &self,
+        topic: &str,
+        message: impl AsMessage,
+    ) -> Result<(), PublishError> {
+        crate::publish_except(topic, message, self)
+    }
+
+    /// The bytes kept for this connection, as this event has left them so far; empty at first. They outlive instances
+    /// and reloads, and can still be read in `on_close`.
+    pub fn state(&self) -> Vec<u8> {
+        host::state(self.id)
+    }
+
+    /// Replaces the bytes kept for this connection.
+    pub fn set_state(&self, state: impl AsRef<[u8]>) -> Result<(), StateError> {
+        Ok(host::set_state(self.id, state.as_ref())?)
+    }
+
+    /// The state that [`set_state_json`](Self::set_state_json) left, or `None` if there is none yet.
+    pub fn state_json<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let state = self.state();
+        if state.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_slice(&state)?))
+    }
+
+    /// Replaces the state by a value. The next version of the plugin will have to read it: give new fields
+    /// `#[serde(default)]`.
+    pub fn set_state_json<T: Serialize + ?Sized>(&self, value: &T) -> Result {
+        Ok(self.set_state(serde_json::to_vec(value)?)?)
+    }
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)
+    }
+}

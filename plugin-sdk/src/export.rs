@@ -1,0 +1,166 @@
+//! From the contract's exports to a [`Handler`]. Only [`export!`](crate::export!) uses this.
+
+use crate::bindings::tidegate::plugin::types;
+use crate::{CloseCause, Handler, Message, Request, Result, Verdict, connection};
+
+pub use crate::bindings::exports::tidegate::plugin::drainer::Guest as Drainer;
+pub use crate::bindings::exports::tidegate::plugin::handler::Guest as Events;
+pub use crate::bindings::exports::tidegate::plugin::lifecycle::Guest as Lifecycle;
+pub use crate::bindings::exports::tidegate::plugin::upgrader::Guest as Upgrader;
+pub use crate::bindings::tidegate::plugin::types::{
+    Accept, CloseCause as Cause, Connection as Id, MessageResult, Reject,
+};
+
+/// Makes a component of a [`Handler`](crate::Handler): `export!(Chat);`, once in a crate of type `cdylib`.
+///
+/// All interfaces of the contract are exported, so that a handler can be added without touching this line.
+#[macro_export]
+macro_rules! export {
+    ($handler:ty) => {
+        const _: () = {
+            use $crate::export as tidegate_export;
+
+            struct TidegateExports;
+
+            // `_` finds the handler's verdict type, which only an expression can infer: hence these bodies.
+            impl tidegate_export::Events for TidegateExports {
+                fn on_open(
+                    id: tidegate_export::Id,
+                    request: $crate::Request,
+                ) -> ::core::result::Result<(), ::std::string::String> {
+                    tidegate_export::on_open::<$handler, _>(id, request)
+                }
+                fn on_message(
+                    id: tidegate_export::Id,
+                    message: tidegate_export::MessageResult,
+                ) -> ::core::result::Result<$crate::Verdict, ::std::string::String> {
+                    tidegate_export::on_message::<$handler, _>(id, message)
+                }
+                fn on_close(
+                    id: tidegate_export::Id,
+                    cause: tidegate_export::Cause,
+                ) -> ::core::result::Result<(), ::std::string::String> {
+                    tidegate_export::on_close::<$handler, _>(id, cause)
+                }
+            }
+            impl tidegate_export::Upgrader for TidegateExports {
+                fn on_upgrade(
+                    request: $crate::Request,
+                ) -> ::core::result::Result<tidegate_export::Accept, tidegate_export::Reject>
+                {
+                    tidegate_export::on_upgrade::<$handler, _>(request)
+                }
+            }
+            impl tidegate_export::Drainer for TidegateExports {
+                fn on_drain(
+                    id: tidegate_export::Id,
+                ) -> ::core::result::Result<(), ::std::string::String> {
+                    tidegate_export::on_drain::<$handler, _>(id)
+                }
+            }
+            impl tidegate_export::Lifecycle for TidegateExports {
+                fn on_load() -> ::core::result::Result<(), ::std::string::String> {
+                    tidegate_export::on_load::<$handler, _>()
+                }
+            }
+
+            // Elsewhere no linker takes the names of these exports, which have colons in them.
+            #[cfg(target_family = "wasm")]
+    $crate::bindings::export_full_plugin!(TidegateExports with_types_in $crate::bindings);
+            #[cfg(not(target_family = "wasm"))]
+            tidegate_export::check::<TidegateExports>();
+        };
+    };
+}
+
+pub const fn check<P: Events + Upgrader + Drainer + Lifecycle>() {}
+
+pub fn on_open<H: Handler<V>, V: Into<Verdict>>(id: Id, request: Request) -> Result<(), String> {
+    H::on_open(&connection(id), request).map_err(|error| error.to_string())
+}
+
+pub fn on_message<H: Handler<V>, V: Into<Verdict>>(
+    id: Id,
+    message: MessageResult,
+) -> Result<Verdict, String> {
+    match H::on_message(&connection(id), Message::from(message)) {
+        Ok(verdict) => Ok(verdict.into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+pub fn on_close<H: Handler<V>, V: Into<Verdict>>(id: Id, cause: CloseCause) -> Result<(), String> {
+    H::on_close(&connection(id), cause).map_err(|error| error.to_string())
+}
+
+pub fn on_upgrade<H: Handler<V>, V: Into<Verdict>>(
+    request: Request,
+) -> Result<types::Accept, types::Reject> {
+    match H::on_upgrade(request) {
+        Ok(accept) => Ok(accept.into()),
+        Err(reject) => Err(reject.into()),
+    }
+}
+
+pub fn on_drain<H: Handler<V>, V: Into<Verdict>>(id: Id) -> Result<(), String> {
+    H::on_drain(&connection(id)).map_err(|error| error.to_string())
+}
+
+pub fn on_load<H: Handler<V>, V: Into<Verdict>>() -> Result<(), String> {
+    H::on_load().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Connection, Error, Message};
+
+    struct Quiet;
+
+    impl Handler for Quiet {
+        fn on_message(_: &Connection, message: Message) -> Result {
+            Err(Error::msg(message.as_text().unwrap_or_default()))
+        }
+    }
+
+    struct Filter;
+
+    impl Handler<Verdict> for Filter {
+        fn on_message(_: &Connection, message: Message) -> Result<Verdict> {
+            match message {
+                Message::Text(_) => Ok(Verdict::Next),
+                Message::Binary(_) => Ok(().into()),
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_crosses_as_its_text() {
+        let message = MessageResult::Text("no room called tea".to_owned());
+        let error = on_message::<Quiet, _>(1, message).unwrap_err();
+        assert_eq!(error, "no room called tea");
+    }
+
+    #[test]
+    fn a_verdict_is_done_unless_it_says_otherwise() {
+        let text = MessageResult::Text(String::new());
+        let binary = MessageResult::Binary(Vec::new());
+        assert_eq!(on_message::<Filter, _>(1, text), Ok(Verdict::Next));
+        assert_eq!(on_message::<Filter, _>(1, binary), Ok(Verdict::Done));
+    }
+
+    #[test]
+    fn what_is_not_written_accepts_and_agrees() {
+        let request = Request {
+            path: "/".to_owned(),
+            params: Vec::new(),
+            query: None,
+            headers: Vec::new(),
+            peer: "127.0.0.1:50000".to_owned(),
+            subprotocols: Vec::new(),
+        };
+        assert!(on_upgrade::<Quiet, _>(request.clone()).is_ok());
+        assert_eq!(on_open::<Quiet, _>(1, request), Ok(()));
+        assert_eq!(on_load::<Quiet, _>(), Ok(()));
+    }
+}

@@ -1,0 +1,111 @@
+//! The trait that a plugin implements.
+
+use crate::bindings::tidegate::plugin::host;
+use crate::{Accept, CloseCause, Connection, Message, Reject, Request, Result, Verdict};
+
+/// A plugin: what happens on each event of its connections. Only [`on_message`](Self::on_message) is required.
+///
+/// # No `self`
+///
+/// The gateway may throw an instance of a plugin away between any two events, run many side by side, and put another
+/// version in its place. Whatever a `self` or a `static` remembered would be gone, or would be another connection's,
+/// so there is none. What must last goes into the connection's [state](Connection::set_state) or into a
+/// [topic](Connection::subscribe_as).
+///
+/// # Order, and what an `Err` does
+///
+/// Events of one connection come one at a time and in order, and for every `on_open` there is exactly one `on_close`.
+/// An `Err` is logged and counted, and nothing that this event did takes effect; the connection stays unless its
+/// route says otherwise. A panic ends the instance and, by default, the connection.
+///
+/// # Several plugins on one route
+///
+/// A handler that returns `Ok(())` has dealt with the message, and the route's next plugin does not see it. One that
+/// wants to choose implements `Handler<Verdict>`:
+///
+/// ```no_run
+/// use tidegate_sdk::{Connection, Handler, Message, Result, Verdict};
+///
+/// /// Answers pings, and leaves everything else to the plugins behind it.
+/// struct Pong;
+///
+/// impl Handler<Verdict> for Pong {
+///     fn on_message(connection: &Connection, message: Message) -> Result<Verdict> {
+///         if message.as_text() != Some("ping") {
+///             return Ok(Verdict::Next);
+///         }
+///         connection.send("pong");
+///         Ok(Verdict::Done)
+///     }
+/// }
+///
+/// tidegate_sdk::export!(Pong);
+/// # fn main() {}
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a plugin",
+    note = "implement `tidegate_sdk::Handler` for it; only `on_message` is required"
+)]
+pub trait Handler<V: Into<Verdict> = ()> {
+    /// A message has arrived.
+    fn on_message(connection: &Connection, message: Message) -> Result<V>;
+
+    /// Somebody asks for a connection. There is none yet: only [`publish`](crate::publish) and reads of topics work
+    /// here. Accepts everybody unless written.
+    ///
+    /// ```no_run
+    /// # use tidegate_sdk::{Accept, Connection, Handler, Message, Reject, Request, Result};
+    /// # struct Chat;
+    /// # impl Handler for Chat {
+    /// # fn on_message(_: &Connection, _: Message) -> Result { Ok(()) }
+    /// fn on_upgrade(request: Request) -> Result<Accept, Reject> {
+    ///     let Some(token) = request.query("token") else {
+    ///         return Err(Reject::new(401, "add ?token=...").header("www-authenticate", "Bearer"));
+    ///     };
+    ///     Ok(Accept::default().subprotocol("chat.v1").state(token))
+    /// }
+    /// # }
+    /// ```
+    fn on_upgrade(request: Request) -> Result<Accept, Reject> {
+        let _ = request;
+        Ok(Accept::default())
+    }
+
+    /// A connection has opened.
+    fn on_open(connection: &Connection, request: Request) -> Result {
+        let _ = (connection, request);
+        Ok(())
+    }
+
+    /// All that was [`Queued`](crate::Delivery::Queued) for a slow connection has been written: send it more. An
+    /// `Err` is logged, but what was done before it takes effect: the contract has no way to say otherwise.
+    fn on_drain(connection: &Connection) -> Result {
+        let _ = connection;
+        Ok(())
+    }
+
+    /// The connection has ended and is unsubscribed from everything; its state can still be read. An `Err` is logged,
+    /// but what was done before it takes effect: the contract has no way to say otherwise.
+    fn on_close(connection: &Connection, cause: CloseCause) -> Result {
+        let _ = (connection, cause);
+        Ok(())
+    }
+
+    /// A check before this version of the plugin takes over, in an instance that is thrown away afterwards. With an
+    /// `Err` the last good version stays.
+    fn on_load() -> Result {
+        Ok(())
+    }
+}
+
+/// The generation of the plugin that this event runs on: 1 for the first load, then 2, 3, ...
+pub fn generation() -> u64 {
+    host::generation()
+}
+
+impl From<()> for Verdict {
+    /// A handler that says nothing has dealt with the message.
+    fn from((): ()) -> Self {
+        Self::Done
+    }
+}

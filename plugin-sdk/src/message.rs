@@ -1,0 +1,204 @@
+//! A message, owned as it arrives and borrowed as it leaves.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::bindings::tidegate::plugin::types::{MessageParam, MessageResult};
+
+/// A complete message, whatever frames it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// UTF-8, checked before it got here.
+    Text(String),
+    /// Any bytes.
+    Binary(Vec<u8>),
+}
+
+impl Message {
+    /// The text, or `None` for a binary message.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// The bytes of either kind.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// Reads the message as JSON. A type may borrow from it, and a serde enum routes by message type:
+    ///
+    /// ```
+    /// # use tidegate_sdk::{Message, Result};
+    /// #[derive(serde::Deserialize)]
+    /// #[serde(tag = "type", rename_all = "kebab-case")]
+    /// enum Command<'a> {
+    ///     Say { text: &'a str },
+    ///     Leave,
+    /// }
+    ///
+    /// fn said(message: &Message) -> Result<&str> {
+    ///     match message.json()? {
+    ///         Command::Say { text } => Ok(text),
+    ///         Command::Leave => Ok("good bye"),
+    ///     }
+    /// }
+    /// assert_eq!(said(&Message::from(r#"{"type": "say", "text": "hello"}"#))?, "hello");
+    /// # Ok::<(), tidegate_sdk::Error>(())
+    /// ```
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
+        Ok(serde_json::from_slice(self.as_bytes())?)
+    }
+
+    /// A text message of JSON.
+    pub fn from_json<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
+        Ok(Self::Text(serde_json::to_string(value)?))
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&[u8]> for Message {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Binary(bytes.to_owned())
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl From<MessageResult> for Message {
+    fn from(message: MessageResult) -> Self {
+        match message {
+            MessageResult::Text(text) => Self::Text(text),
+            MessageResult::Binary(bytes) => Self::Binary(bytes),
+        }
+    }
+}
+
+/// A message that somebody else owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageRef<'a> {
+    /// UTF-8.
+    Text(&'a str),
+    /// Any bytes.
+    Binary(&'a [u8]),
+}
+
+impl<'a> From<MessageRef<'a>> for MessageParam<'a> {
+    fn from(message: MessageRef<'a>) -> Self {
+        match message {
+            MessageRef::Text(text) => Self::Text(text),
+            MessageRef::Binary(bytes) => Self::Binary(bytes),
+        }
+    }
+}
+
+/// What can be sent: strings as text, bytes as binary, [`Message`] as it is; by value or by reference.
+///
+/// Sending only borrows: the gateway reads the bytes where they are.
+pub trait AsMessage {
+    /// The message to send.
+    fn as_message(&self) -> MessageRef<'_>;
+}
+
+impl AsMessage for Message {
+    fn as_message(&self) -> MessageRef<'_> {
+        match self {
+            Self::Text(text) => MessageRef::Text(text),
+            Self::Binary(bytes) => MessageRef::Binary(bytes),
+        }
+    }
+}
+
+impl AsMessage for MessageRef<'_> {
+    fn as_message(&self) -> MessageRef<'_> {
+        *self
+    }
+}
+
+impl AsMessage for str {
+    fn as_message(&self) -> MessageRef<'_> {
+        MessageRef::Text(self)
+    }
+}
+
+impl AsMessage for String {
+    fn as_message(&self) -> MessageRef<'_> {
+        MessageRef::Text(self)
+    }
+}
+
+impl AsMessage for [u8] {
+    fn as_message(&self) -> MessageRef<'_> {
+        MessageRef::Binary(self)
+    }
+}
+
+impl<const N: usize> AsMessage for [u8; N] {
+    fn as_message(&self) -> MessageRef<'_> {
+        MessageRef::Binary(self)
+    }
+}
+
+impl AsMessage for Vec<u8> {
+    fn as_message(&self) -> MessageRef<'_> {
+        MessageRef::Binary(self)
+    }
+}
+
+impl<T: AsMessage + ?Sized> AsMessage for &T {
+    fn as_message(&self) -> MessageRef<'_> {
+        (**self).as_message()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_text_and_bytes_are_binary() {
+        fn kind(message: impl AsMessage) -> &'static str {
+            match message.as_message() {
+                MessageRef::Text(_) => "text",
+                MessageRef::Binary(_) => "binary",
+            }
+        }
+        let (string, message) = (String::new(), Message::from(""));
+        assert_eq!(kind("a"), "text");
+        assert_eq!(kind(&string), "text");
+        assert_eq!(kind(string), "text");
+        assert_eq!(kind(b"a"), "binary");
+        assert_eq!(kind(&[1_u8, 2][..]), "binary");
+        assert_eq!(kind(vec![1_u8]), "binary");
+        assert_eq!(kind(&message), "text");
+        assert_eq!(kind(message), "text");
+    }
+
+    #[test]
+    fn json_goes_through_both_ways() {
+        let message = Message::from_json(&("a", 1)).unwrap();
+        assert_eq!(message, Message::from(r#"["a",1]"#));
+        assert_eq!(message.json::<(&str, u8)>().unwrap(), ("a", 1));
+        assert!(message.json::<u8>().is_err());
+    }
+}

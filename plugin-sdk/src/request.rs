@@ -1,0 +1,125 @@
+//! Reading the request that opened a connection.
+
+use std::borrow::Cow;
+
+use crate::Request;
+
+impl Request {
+    /// What the route's `{name}` segment matched, percent-decoded; `None` if the route has no such segment.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params
+            .iter()
+            .find(|(param, _)| param == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The first query parameter of that name, percent-decoded and with `+` as a space; `Some("")` if it has no value.
+    /// Bytes that are no UTF-8 become U+FFFD.
+    pub fn query(&self, name: &str) -> Option<String> {
+        self.query
+            .as_deref()?
+            .split('&')
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .find(|(key, _)| decode(key) == name)
+            .map(|(_, value)| decode(value).into_owned())
+    }
+
+    /// The first header field of that name, in any case; `None` also if its value is no UTF-8.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(header, _)| header.eq_ignore_ascii_case(name))
+            .and_then(|(_, value)| str::from_utf8(value).ok())
+    }
+}
+
+/// Decodes `application/x-www-form-urlencoded` as browsers do: a `%` that no two hex digits follow stands for itself.
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.as_bytes();
+    while let Some((&byte, rest)) = bytes.split_first() {
+        bytes = rest;
+        match (byte, rest) {
+            (b'+', _) => decoded.push(b' '),
+            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => {
+                    decoded.push(high << 4 | low);
+                    bytes = after;
+                }
+                _ => decoded.push(b'%'),
+            },
+            _ => decoded.push(byte),
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(query: Option<&str>) -> Request {
+        Request {
+            path: "/rooms/tea".to_owned(),
+            params: vec![("room".to_owned(), "tea".to_owned())],
+            query: query.map(str::to_owned),
+            headers: vec![
+                ("origin".to_owned(), b"https://a.example".to_vec()),
+                ("x-bytes".to_owned(), vec![0xff]),
+            ],
+            peer: "127.0.0.1:50000".to_owned(),
+            subprotocols: Vec::new(),
+        }
+    }
+
+    fn query(query: &str, name: &str) -> Option<String> {
+        request(Some(query)).query(name)
+    }
+
+    #[test]
+    fn a_query_parameter_is_found_by_name() {
+        assert_eq!(query("a=1&b=2&b=3", "b").as_deref(), Some("2"));
+        assert_eq!(query("a=1&b", "b").as_deref(), Some(""));
+        assert_eq!(query("a=b=c", "a").as_deref(), Some("b=c"));
+        assert_eq!(query("ab=1", "a"), None);
+        assert_eq!(query("", "a"), None);
+        assert_eq!(request(None).query("a"), None);
+    }
+
+    #[test]
+    fn names_and_values_of_a_query_are_decoded() {
+        assert_eq!(query("n=J%C3%BCrgen+K", "n").as_deref(), Some("Jürgen K"));
+        assert_eq!(query("user%20name=x", "user name").as_deref(), Some("x"));
+        assert_eq!(query("n=1%2B1%3d2", "n").as_deref(), Some("1+1=2"));
+    }
+
+    #[test]
+    fn a_broken_escape_stands_for_itself() {
+        assert_eq!(query("n=100%", "n").as_deref(), Some("100%"));
+        assert_eq!(query("n=%4", "n").as_deref(), Some("%4"));
+        assert_eq!(query("n=%zz%41", "n").as_deref(), Some("%zzA"));
+        assert_eq!(query("n=%ff", "n").as_deref(), Some("\u{fffd}"));
+    }
+
+    #[test]
+    fn params_and_headers_are_found_by_name() {
+        let request = request(None);
+        assert_eq!(request.param("room"), Some("tea"));
+        assert_eq!(request.param("Room"), None);
+        assert_eq!(request.header("Origin"), Some("https://a.example"));
+        assert_eq!(request.header("x-bytes"), None);
+        assert_eq!(request.header("host"), None);
+    }
+}

@@ -1,0 +1,50 @@
+//! Topics: named fan-out within this gateway process.
+
+use crate::bindings::tidegate::plugin::host;
+use crate::{AsMessage, Connection, PublishError, connection};
+
+/// One labelled subscription of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who is subscribed.
+    pub connection: Connection,
+    /// What it called itself in [`Connection::subscribe_as`].
+    pub label: String,
+}
+
+/// Publishes to every subscriber of a topic. Never waits for a reader: one that is too slow meets its route's policy.
+pub fn publish(topic: &str, message: impl AsMessage) -> Result<(), PublishError> {
+    Ok(host::publish(topic, message.as_message().into(), None)?)
+}
+
+/// Publishes to every subscriber of a topic but one.
+pub fn publish_except(
+    topic: &str,
+    message: impl AsMessage,
+    except: &Connection,
+) -> Result<(), PublishError> {
+    let message = message.as_message().into();
+    Ok(host::publish(topic, message, Some(except.id()))?)
+}
+
+/// How many connections of this process are subscribed, this event's own changes included.
+pub fn subscriber_count(topic: &str) -> u32 {
+    host::subscriber_count(topic)
+}
+
+/// The labelled subscriptions of a topic, this event's own changes included, in no particular order. The gateway
+/// gives at most 10,000; in a large room ask for fewer with [`members_up_to`], since each one is copied.
+pub fn members(topic: &str) -> Vec<Member> {
+    members_up_to(topic, u32::MAX)
+}
+
+/// Like [`members`], but no more than `limit`.
+pub fn members_up_to(topic: &str, limit: u32) -> Vec<Member> {
+    host::members(topic, limit)
+        .into_iter()
+        .map(|member| Member {
+            connection: connection(member.connection),
+            label: member.label,
+        })
+        .collect()
+}

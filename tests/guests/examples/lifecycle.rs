@@ -1,0 +1,47 @@
+//! Publishes "open <id>" and "close <id> <cause>" to "audit"; a connection with `?audit` subscribes to that instead.
+//! On "trap" panics, on "kick" closes, otherwise echoes; with `?trap-open` panics in `on_open`.
+
+use tidegate_sdk::{CloseCause, Connection, Handler, Message, Request, Result, publish};
+
+struct Lifecycle;
+
+impl Handler for Lifecycle {
+    fn on_open(connection: &Connection, request: Request) -> Result {
+        assert_eq!(request.query("trap-open"), None, "as asked");
+        if request.query("audit").is_some() {
+            connection.set_state("auditor")?;
+            return Ok(connection.subscribe("audit")?);
+        }
+        Ok(publish("audit", format!("open {connection}"))?)
+    }
+
+    fn on_message(connection: &Connection, message: Message) -> Result {
+        match message.as_text() {
+            Some("trap") => panic!("as asked"),
+            Some("kick") => connection.close(4000, "as asked")?,
+            _ => {
+                connection.send(message);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_close(connection: &Connection, cause: CloseCause) -> Result {
+        if !connection.state().is_empty() {
+            return Ok(());
+        }
+        let cause = match cause {
+            CloseCause::Peer(frame) => format!("peer {} {}", frame.code, frame.reason),
+            CloseCause::Lost(why) => format!("lost {why}"),
+            CloseCause::Idle => "idle".to_owned(),
+            CloseCause::SlowConsumer => "slow-consumer".to_owned(),
+            CloseCause::ProtocolError(why) => format!("protocol-error {why}"),
+            CloseCause::Failed(why) => format!("failed {why}"),
+            CloseCause::Kicked(frame) => format!("kicked {} {}", frame.code, frame.reason),
+            CloseCause::Drained => "drained".to_owned(),
+        };
+        Ok(publish("audit", format!("close {connection} {cause}"))?)
+    }
+}
+
+tidegate_sdk::export!(Lifecycle);

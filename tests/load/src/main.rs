@@ -1,0 +1,115 @@
+//! `tidegate-load`: arguments, pinning, exit codes; no logic.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use rustix::thread::{CpuSet, sched_setaffinity};
+use tidegate_load::{chat, connect, echo, fanout, floor, idle, report, soak, swap};
+
+/// Load generator and swap checker for WebSocket servers on this machine.
+///
+/// The exit code is 0 if the run passed, 1 if the server was at fault, 2 if the run could not be made.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// Run on this CPU only.
+    #[arg(long, global = true)]
+    pin: Option<usize>,
+    /// Print one line of JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Echoed messages: rate, latency, CPU a message.
+    Echo(echo::Options),
+    /// One publisher, many subscribers: rate, latency of the last delivery, CPU a delivery.
+    Fanout(fanout::Options),
+    /// Rooms in which everybody publishes: CPU a delivery.
+    Chat(chat::Options),
+    /// Memory of connections that say nothing.
+    Idle(idle::Options),
+    /// Handshake, close handshake, again: CPU a connection.
+    Connect(connect::Options),
+    /// Checks that swaps lose, repeat, reorder and drop nothing.
+    Swap(swap::Arguments),
+    /// Checks that a thousand swaps leave nothing behind.
+    Soak(soak::Arguments),
+    /// The cheapest possible server, to compare with.
+    Floor(FloorArguments),
+}
+
+#[derive(clap::Args)]
+struct FloorArguments {
+    /// Where to listen; with port 0 the port found is printed.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// End after this many seconds.
+    #[arg(long, default_value_t = 3600)]
+    seconds: u64,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<bool> {
+    if let Some(cpu) = cli.pin {
+        pin(cpu)?;
+    }
+    let json = cli.json;
+    match cli.command {
+        Command::Echo(options) => report::print("echo", &echo::run(&options)?, json),
+        Command::Fanout(options) => report::print("fanout", &fanout::run(&options)?, json),
+        Command::Chat(options) => report::print("chat", &chat::run(&options)?, json),
+        Command::Idle(options) => report::print("idle", &idle::run(&options)?, json),
+        Command::Connect(options) => report::print("connect", &connect::run(&options)?, json),
+        Command::Swap(arguments) => report::print("swap", &swap::run(arguments.options()?)?, json),
+        Command::Soak(arguments) => report::print("soak", &arguments.run()?, json),
+        Command::Floor(arguments) => serve(&arguments),
+    }
+}
+
+fn pin(cpu: usize) -> Result<()> {
+    ensure!(
+        cpu < CpuSet::MAX_CPU,
+        "--pin {cpu} is not a CPU of this machine"
+    );
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set)
+        .with_context(|| format!("failed to run on CPU {cpu}; is there one of that number?"))
+}
+
+fn serve(arguments: &FloorArguments) -> Result<bool> {
+    let mut floor = floor::Floor::bind(arguments.listen)?;
+    println!("{}", floor.address()?.port());
+    std::io::stdout()
+        .flush()
+        .context("failed to print the port")?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let seconds = Duration::from_secs(arguments.seconds);
+    let timer = Arc::clone(&stop);
+    std::thread::spawn(move || {
+        std::thread::sleep(seconds);
+        timer.store(true, Ordering::Relaxed);
+    });
+    floor.run(&stop)?;
+    Ok(true)
+}

@@ -1,6 +1,6 @@
 //! Does what it is told and sends the answer: "ok", a value, or "error: <why>".
 //!
-//! subscribe T [LABEL], unsubscribe T, publish T TEXT, others T TEXT, count T, members T ("id=label ..." by id),
+//! subscribe T [LABEL], unsubscribe T, publish T TEXT, others T TEXT, count T, members T [MAX] ("id=label ..." by id),
 //! send ID TEXT, close CODE REASON, id, state, set-state TEXT, spin-ms N.
 
 use std::time::{Duration, Instant};
@@ -30,7 +30,8 @@ fn obey(connection: &Connection, command: &str) -> Result<String> {
         "set-state" => connection.set_state(rest)?,
         "spin-ms" => spin(Duration::from_millis(first.parse()?)),
         "count" => return Ok(tidegate_sdk::subscriber_count(first).to_string()),
-        "members" => return Ok(members(first)),
+        "members" if second.is_empty() => return Ok(members(first, u32::MAX)),
+        "members" => return Ok(members(first, second.parse()?)),
         "send" => {
             return Ok(
                 match tidegate_sdk::connection(first.parse()?).send(second) {
@@ -47,8 +48,8 @@ fn obey(connection: &Connection, command: &str) -> Result<String> {
     Ok("ok".to_owned())
 }
 
-fn members(topic: &str) -> String {
-    let mut members = tidegate_sdk::members(topic);
+fn members(topic: &str, max: u32) -> String {
+    let mut members = tidegate_sdk::members_up_to(topic, max);
     members.sort_by_key(|member| member.connection);
     let words = members
         .iter()

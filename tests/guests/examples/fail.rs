@@ -1,5 +1,6 @@
-//! Does everything an event can do and then fails, on "fail", or does not, on "succeed". On "state" sends its state,
-//! on "count" the number of subscribers of "late". All connections are subscribed to "fail".
+//! Does everything an event can do and then fails, on "fail", panics, on "trap", loops forever, on "spin", or does
+//! nothing of it, on "succeed". On "state" sends its state, on "count" the number of subscribers of "late". All
+//! connections are subscribed to "fail".
 
 use tidegate_sdk::{Connection, Handler, Message, Request, Result, publish, subscriber_count};
 
@@ -15,6 +16,16 @@ impl Handler for Fail {
             Some("fail") => {
                 do_everything(connection)?;
                 return Err(tidegate_sdk::error!("failed as asked"));
+            }
+            Some("trap") => {
+                do_everything(connection)?;
+                panic!("trapped as asked");
+            }
+            Some("spin") => {
+                do_everything(connection)?;
+                loop {
+                    std::hint::spin_loop();
+                }
             }
             Some("succeed") => do_everything(connection)?,
             Some("count") => {

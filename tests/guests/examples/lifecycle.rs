@@ -40,6 +40,8 @@ impl Handler for Lifecycle {
             CloseCause::Kicked(frame) => format!("kicked {} {}", frame.code, frame.reason),
             CloseCause::Drained => "drained".to_owned(),
         };
+        // On the log too: a gateway that drains has no auditor any more.
+        eprintln!("close {connection} {cause}");
         Ok(publish("audit", format!("close {connection} {cause}"))?)
     }
 }

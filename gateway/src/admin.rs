@@ -1,0 +1,86 @@
+//! The listener for operators: health, metrics, plugins. Runs on the control thread; no event
+//! waits for it.
+
+mod api;
+mod metrics;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::Token;
+use crate::counters::Counters;
+use crate::plugin::Registry;
+
+/// Requests served at once. Operators and their scrapers are few; a loop gone wrong should not
+/// take the control thread's memory.
+const SOCKETS_MAX: usize = 64;
+/// A request's head must arrive within this, and an idle socket is closed after it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the admin side shows and changes.
+pub struct Admin {
+    /// The plugins.
+    pub registry: Arc<Registry>,
+    /// The counters of each shard.
+    pub counters: Vec<Arc<Counters>>,
+    /// Set when the gateway shuts down: it is no longer ready.
+    pub draining: Arc<AtomicBool>,
+    /// Asked of every request but for health, if set.
+    pub token: Option<Token>,
+    /// Closes a connection.
+    pub close: Box<dyn Fn(crate::message::ConnectionId, crate::close::CloseCause)>,
+}
+
+impl Admin {
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Serves the admin API until dropped. Call in a local runtime.
+pub async fn serve(listener: TcpListener, admin: Rc<Admin>) {
+    let places = Arc::new(Semaphore::new(SOCKETS_MAX));
+    loop {
+        let place = places
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("it is never closed");
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                tokio::task::spawn_local(serve_socket(socket, peer, admin.clone(), place));
+            }
+            Err(error) => {
+                tracing::warn!("admin: failed to accept: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve_socket(
+    socket: TcpStream,
+    peer: SocketAddr,
+    admin: Rc<Admin>,
+    _place: OwnedSemaphorePermit,
+) {
+    let service = service_fn(|request| {
+        let admin = admin.clone();
+        async move { Ok::<_, Infallible>(api::respond(&admin, &request).await) }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    if let Err(error) = http.serve_connection(TokioIo::new(socket), service).await {
+        tracing::debug!(%peer, "admin request failed: {error}");
+    }
+}

@@ -1,0 +1,173 @@
+//! The metrics in Prometheus' text format. Counted per shard, added up here when asked for.
+
+use std::fmt;
+
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::Admin;
+use crate::counters::{Counter, Counters, Family};
+use crate::plugin::{self, Status};
+
+/// Renders all metrics.
+pub(super) fn render(admin: &Admin) -> String {
+    let snapshot = Snapshot {
+        counters: admin.counters.clone(),
+        plugins: admin
+            .registry
+            .plugins()
+            .iter()
+            .map(plugin::Plugin::status)
+            .collect(),
+    };
+    let mut registry = prometheus_client::registry::Registry::with_prefix("tidegate");
+    registry.register_collector(Box::new(snapshot));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)
+        .expect("writing to a string does not fail");
+    text
+}
+
+#[derive(Debug)]
+struct Snapshot {
+    counters: Vec<std::sync::Arc<Counters>>,
+    plugins: Vec<Status>,
+}
+
+impl prometheus_client::collector::Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let encoder = &mut encoder;
+        self.connections(encoder)?;
+        self.family(
+            encoder,
+            "events",
+            "Events handed to a handler",
+            "event",
+            |c| &c.events,
+        )?;
+        self.family(
+            encoder,
+            "failures",
+            "Events whose handler did not return ok",
+            "kind",
+            |c| &c.failures,
+        )?;
+        self.family(
+            encoder,
+            "closes",
+            "Connections ended, by close cause",
+            "cause",
+            |c| &c.closes,
+        )?;
+        self.family(
+            encoder,
+            "refusals",
+            "Requests and sockets that did not become a connection",
+            "reason",
+            |c| &c.refusals,
+        )?;
+        self.family(encoder, "drops", "Messages not delivered", "reason", |c| {
+            &c.drops
+        })?;
+        self.counter(encoder, "messages", "Messages received", |c| &c.messages)?;
+        self.counter(encoder, "deliveries", "Messages put into outboxes", |c| {
+            &c.deliveries
+        })?;
+        self.counter(encoder, "publishes", "Publishes that took effect", |c| {
+            &c.publishes
+        })?;
+        self.counter(encoder, "received_bytes", "Bytes read from sockets", |c| {
+            &c.bytes_in
+        })?;
+        self.counter(encoder, "sent_bytes", "Bytes written to sockets", |c| {
+            &c.bytes_out
+        })?;
+        let dropped = ConstCounter::new(plugin::dropped_lines());
+        let help = "Lines of guest output dropped because an instance logged too many";
+        dropped.encode(encoder.encode_descriptor(
+            "guest_log_lines_dropped",
+            help,
+            None,
+            dropped.metric_type(),
+        )?)?;
+        self.plugins(encoder)
+    }
+}
+
+impl Snapshot {
+    fn sum(&self, counter: impl Fn(&Counters) -> u64) -> u64 {
+        self.counters.iter().map(|counters| counter(counters)).sum()
+    }
+
+    fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let open = self.sum(|c| c.opened.get()) - self.sum(|c| c.closed.get());
+        let open = ConstGauge::new(i64::try_from(open).unwrap_or(i64::MAX));
+        let help = "Connections that are open";
+        open.encode(encoder.encode_descriptor(
+            "connections_open",
+            help,
+            None,
+            open.metric_type(),
+        )?)
+    }
+
+    fn counter(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        counter: impl Fn(&Counters) -> &Counter,
+    ) -> Result<(), fmt::Error> {
+        let sum = ConstCounter::new(self.sum(|counters| counter(counters).get()));
+        sum.encode(encoder.encode_descriptor(name, help, None, sum.metric_type())?)
+    }
+
+    fn family<const N: usize>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        label: &str,
+        family: impl Fn(&Counters) -> &Family<N>,
+    ) -> Result<(), fmt::Error> {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        let Some(first) = self.counters.first() else {
+            return Ok(());
+        };
+        for (value, _) in family(first).iter() {
+            let sum = ConstCounter::new(self.sum(|counters| family(counters).get(value)));
+            sum.encode(metric.encode_family(&[(label, value)])?)?;
+        }
+        Ok(())
+    }
+
+    fn plugins(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut metric = encoder.encode_descriptor(
+            "plugin_generation",
+            "The generation in place; 0 before the first",
+            None,
+            MetricType::Gauge,
+        )?;
+        for plugin in &self.plugins {
+            let number = plugin.current.as_ref().map_or(0, |(number, ..)| *number);
+            let number = ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
+            number.encode(metric.encode_family(&[("plugin", &*plugin.name)])?)?;
+        }
+        let mut metric = encoder.encode_descriptor(
+            "plugin_loads",
+            "Loads and rollbacks, by result",
+            None,
+            MetricType::Counter,
+        )?;
+        for plugin in &self.plugins {
+            for (result, count) in [("swapped", plugin.swaps), ("refused", plugin.refusals)] {
+                let count = ConstCounter::new(count);
+                let labels = [("plugin", &*plugin.name), ("result", result)];
+                count.encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! The command line; one file a command.
+
+pub mod check;
+pub mod check_plugin;
+pub mod dev;
+pub mod run;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, ConfigErrors, Log, LogFormat};
+
+/// What `sysexits.h` calls a configuration error: restarting will not help.
+const EXIT_CONFIG: u8 = 78;
+/// Everything else that keeps a command from its work.
+const EXIT_FAILURE: u8 = 1;
+
+/// A WebSocket gateway whose handlers are WebAssembly components, reloaded while clients stay
+/// connected.
+#[derive(Parser)]
+#[command(name = "tidegate", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the gateway with a configuration file.
+    Run {
+        /// The configuration.
+        #[arg(long, default_value = "tidegate.toml")]
+        config: PathBuf,
+        /// The public address, instead of the configuration's.
+        #[arg(long)]
+        listen: Option<SocketAddr>,
+        /// The admin address, instead of the configuration's.
+        #[arg(long)]
+        admin: Option<SocketAddr>,
+    },
+    /// Builds a plugin, runs it, and swaps it on every save, with a console page at `/`.
+    Dev {
+        /// The plugin's folder: the one with its Cargo.toml.
+        folder: PathBuf,
+        /// The public address, instead of 127.0.0.1:8080 or that of the folder's tidegate.toml.
+        #[arg(long)]
+        listen: Option<SocketAddr>,
+    },
+    /// Says all that is wrong with a configuration.
+    Check {
+        /// The configuration.
+        #[arg(long, default_value = "tidegate.toml")]
+        config: PathBuf,
+    },
+    /// Says whether a component is a plugin for this gateway, and what is missing or wrong.
+    CheckPlugin {
+        /// The component.
+        plugin: PathBuf,
+    },
+}
+
+/// Why a command did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// Anything else.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+/// Runs the command the arguments ask for. The process exits with 0 if it did its work, 78 for a
+/// configuration that is wrong, 1 for all else, and 2 for wrong arguments.
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run {
+            config,
+            listen,
+            admin,
+        } => run::run(&config, listen, admin),
+        Command::Dev { folder, listen } => dev::run(&folder, listen),
+        Command::Check { config } => check::run(&config),
+        Command::CheckPlugin { plugin } => check_plugin::run(&plugin),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            match error {
+                Error::Config(_) => EXIT_CONFIG.into(),
+                Error::Other(_) => EXIT_FAILURE.into(),
+            }
+        }
+    }
+}
+
+/// The process's environment. What is not UTF-8 can't be one of our variables' values.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (lossy(name), lossy(value)))
+}
+
+/// Starts logging to stderr.
+fn start_log(config: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.level).map_err(|error| {
+        anyhow::anyhow!("`log.level` is {:?}: {error}: write a level like \"info\" or \"tidegate=debug,guest=info\"", config.level)
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    let started = match config.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("failed to start the log: {error}"))
+}
+
+/// Reads a configuration, lays environment and flags over it, and checks it.
+fn load_config(
+    path: &std::path::Path,
+    change: impl FnOnce(&mut Config),
+) -> Result<Config, ConfigErrors> {
+    let mut config = Config::load(path, environment())?;
+    change(&mut config);
+    config.check()?;
+    Ok(config)
+}

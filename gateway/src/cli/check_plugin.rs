@@ -1,0 +1,38 @@
+//! `tidegate check-plugin`: does to a component all that a load does, but for the swap.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use anyhow::anyhow;
+
+use super::Error;
+use crate::config::{self, PluginLimits};
+use crate::plugin::{Engine, Registry};
+
+/// Loads the component at `path` as a plugin and says what came of it.
+pub fn run(path: &Path) -> Result<(), Error> {
+    let plugin = config::Plugin {
+        name: "plugin".to_owned(),
+        path: path.to_owned(),
+        ..config::Plugin::default()
+    };
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let engine = Engine::new(1, PluginLimits::default().memory, threads)
+        .map_err(|error| anyhow!("failed to start the engine: {error:#}"))?;
+    let registry = Registry::new(engine, &config::Cache::Off, &[plugin])
+        .map_err(|error| anyhow!("failed to start the loader: {error}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| anyhow!("failed to start a runtime: {error}"))?;
+    runtime
+        .block_on(registry.reload(0, false))
+        .map_err(|error| anyhow!("{error}"))?;
+    let digest = registry.plugins()[0]
+        .status()
+        .current
+        .map(|(_, digest, _)| digest);
+    let digest = digest.map_or_else(String::new, |digest| digest.to_string());
+    println!("{} is a plugin: sha256:{digest}", path.display());
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! `tidegate run`: the gateway with a configuration file.
+
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Error;
+use crate::admin::{self, Admin};
+use crate::config::{Config, PluginLimits};
+use crate::plugin::{Engine, Guest, Registry, watcher};
+use crate::server::Server;
+
+/// Runs the gateway with the configuration at `path` until SIGTERM or SIGINT.
+pub fn run(
+    path: &Path,
+    listen: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+) -> Result<(), Error> {
+    let config = super::load_config(path, |config| {
+        config.server.listen = listen.unwrap_or(config.server.listen);
+        config.admin.listen = admin.or(config.admin.listen);
+    })?;
+    super::start_log(&config.log)?;
+    let runtime = runtime()?;
+    Ok(runtime.block_on(serve(config))?)
+}
+
+/// The control thread's runtime: signals, admin, watcher. No event runs on it.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::LocalRuntime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())
+        .context("failed to start a runtime")
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    raise_file_limit();
+    let mut signals = Signals::new()?;
+    let listener = listen(config.server.listen)?;
+    let registry = registry(&config)?;
+    // Before the first loads, so that no change falls in between.
+    let _watch = watcher::watch(&registry).context("failed to watch the plugins' folders")?;
+    for (index, plugin) in registry.plugins().iter().enumerate() {
+        let loaded = registry.reload(index, false).await;
+        loaded.map_err(|error| anyhow!("plugin {:?}: {error}", plugin.name()))?;
+    }
+    let config = Arc::new(config);
+    let server = Server::start(listener, config.clone(), registry.clone(), None, Guest::new)
+        .context("failed to start the shards")?;
+    println!("listening on http://{}", server.address());
+    serve_admin(&config, &server, &registry).await?;
+    signals.serve_until_end(&registry).await;
+    drain(server, &config).await;
+    Ok(())
+}
+
+/// The registry of the configured plugins, on an engine of their sizes.
+pub(super) fn registry(config: &Config) -> anyhow::Result<Arc<Registry>> {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let threads = config.engine.compile_threads.unwrap_or(cores);
+    let memory = config
+        .plugins
+        .iter()
+        .map(|plugin| plugin.limits.memory)
+        .max();
+    let memory = memory.unwrap_or(PluginLimits::default().memory);
+    let engine = Engine::new(config.engine.instances, memory, threads)
+        .map_err(|error| anyhow!("failed to start the engine: {error:#}"))?;
+    Registry::new(engine, &config.engine.cache, &config.plugins)
+        .context("failed to start the loader")
+}
+
+/// Opens a listener. The backlog holds a burst of clients that all come back at once.
+pub(super) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    const BACKLOG: i32 = 4096;
+    let open = || {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        std::io::Result::Ok(socket.into())
+    };
+    open().with_context(|| format!("failed to listen on {address}: choose another with --listen"))
+}
+
+/// Starts the admin side, unless it is off.
+pub(super) async fn serve_admin(
+    config: &Config,
+    server: &Server,
+    registry: &Arc<Registry>,
+) -> anyhow::Result<()> {
+    let Some(address) = config.admin.listen else {
+        return Ok(());
+    };
+    let listener = listen(address).context("the admin address is `admin.listen` or --admin")?;
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    println!("admin on http://{}", listener.local_addr()?);
+    let closer = server.closer();
+    let admin = Admin {
+        registry: registry.clone(),
+        counters: server.counters().to_vec(),
+        draining: server.draining().clone(),
+        token: config.admin.token.clone(),
+        close: Box::new(move |connection, cause| closer.close(connection, cause)),
+    };
+    tokio::task::spawn_local(admin::serve(listener, Rc::new(admin)));
+    Ok(())
+}
+
+/// Closes all connections; returns when they are gone.
+pub(super) async fn drain(server: Server, config: &Config) {
+    tracing::info!(window = ?config.server.drain_window, "draining");
+    server
+        .drain(config.server.drain_window, config.server.drain_deadline)
+        .await;
+    tracing::info!("drained");
+}
+
+/// The signals the gateway listens to.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("failed to listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Reloads all plugins on SIGHUP; returns on SIGTERM and SIGINT.
+    pub(super) async fn serve_until_end(&mut self, registry: &Arc<Registry>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    for index in 0..registry.plugins().len() {
+                        // A refusal is in the log and the plugin's status.
+                        let _ = registry.reload(index, false).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Every connection is a file: takes all that the system allows us.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!("failed to raise the limit of open files: {error}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Why a connection ended, and the one table of close codes we send.
+//!
+//! | cause | code sent | may the client come back? |
+//! | --- | --- | --- |
+//! | peer closed | its own code, echoed (RFC 6455 section 5.5.1) | as it likes |
+//! | lost | none: nothing can be sent | yes |
+//! | idle | 1001 | yes |
+//! | slow consumer | 1013 | yes, after a while |
+//! | protocol error | 1002, 1007 or 1009 (section 7.4.1) | not with the same bytes |
+//! | failed | 1011 | yes |
+//! | kicked | what the handler or operator said | by its code: 1008 means stop |
+//! | drained | 1001 | yes, at once: another process may serve it |
+
+use std::fmt;
+
+/// What a close frame carries (RFC 6455 section 5.5.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseFrame {
+    /// A status code (section 7.4). 1005 stands for a frame without one and is never sent.
+    pub code: u16,
+    /// At most 123 bytes.
+    pub reason: String,
+}
+
+/// The code that stands for "the peer's close frame had none" (section 7.4.1).
+pub const NO_STATUS: u16 = 1005;
+/// A control frame carries 125 bytes (section 5.5), two of which are the code.
+pub const REASON_MAX: usize = 123;
+
+/// Why a connection ended. Exactly one is given to the handler's `on-close`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseCause {
+    /// The peer closed.
+    Peer(CloseFrame),
+    /// The socket was lost without a close frame.
+    Lost(String),
+    /// Nothing came for the idle timeout, or no pong for the pong deadline.
+    Idle,
+    /// The outbox was full and the route's policy is to close.
+    SlowConsumer,
+    /// The peer broke RFC 6455 or a limit on what it may send.
+    ProtocolError {
+        /// 1002, 1007 or 1009.
+        code: u16,
+        /// The rule that was broken.
+        reason: String,
+    },
+    /// A handler trapped, missed its deadline or hit its memory limit.
+    Failed(String),
+    /// A handler or an operator closed it.
+    Kicked(CloseFrame),
+    /// The gateway is shutting down.
+    Drained,
+}
+
+impl CloseCause {
+    /// The close frame we send for this cause; none where none can or may be sent.
+    pub fn frame(&self) -> Option<CloseFrame> {
+        let (code, reason) = match self {
+            Self::Peer(frame) if frame.code == NO_STATUS => (NO_STATUS, ""),
+            Self::Peer(frame) | Self::Kicked(frame) => return Some(frame.clone()),
+            Self::Lost(_) => return None,
+            Self::Idle => (1001, "idle"),
+            Self::SlowConsumer => (1013, "slow consumer"),
+            Self::ProtocolError { code, reason } => (*code, reason.as_str()),
+            // The guest's own words stay in our log: they are not for strangers.
+            Self::Failed(_) => (1011, "handler failed"),
+            Self::Drained => (1001, "shutting down"),
+        };
+        Some(CloseFrame {
+            code,
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// The name used in metrics and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Peer(_) => "peer",
+            Self::Lost(_) => "lost",
+            Self::Idle => "idle",
+            Self::SlowConsumer => "slow-consumer",
+            Self::ProtocolError { .. } => "protocol-error",
+            Self::Failed(_) => "failed",
+            Self::Kicked(_) => "kicked",
+            Self::Drained => "drained",
+        }
+    }
+}
+
+impl fmt::Display for CloseCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(frame) | Self::Kicked(frame) => {
+                write!(f, "{} {} {:?}", self.name(), frame.code, frame.reason)
+            }
+            Self::Lost(why) | Self::Failed(why) => write!(f, "{}: {why}", self.name()),
+            Self::ProtocolError { code, reason } => write!(f, "{} {code}: {reason}", self.name()),
+            Self::Idle | Self::SlowConsumer | Self::Drained => f.write_str(self.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    #[test]
+    fn every_frame_we_send_fits_a_control_frame_and_has_a_sendable_code() {
+        for cause in [
+            CloseCause::Idle,
+            CloseCause::SlowConsumer,
+            CloseCause::Failed("x".repeat(500)),
+            CloseCause::Drained,
+        ] {
+            let frame = cause.frame().expect("these causes send a frame");
+            assert!(codec::close_code_allowed(frame.code), "{cause}");
+            assert!(frame.reason.len() <= REASON_MAX, "{cause}");
+        }
+    }
+}

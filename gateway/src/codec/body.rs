@@ -1,0 +1,100 @@
+//! The memory of a message that did not arrive whole: a fragmented one, or one that a read cut.
+
+use super::frame::Opcode;
+use super::utf8::Text;
+use super::violation::Violation;
+
+/// The payload of a data message so far.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// Valid up to here, or up to here and into a character.
+    Text(Text),
+    /// Any bytes.
+    Binary(Vec<u8>),
+}
+
+impl Body {
+    /// An empty body for a message that a frame of type `opcode` begins.
+    pub(super) fn new(opcode: Opcode) -> Self {
+        match opcode {
+            Opcode::Text => Self::Text(Text::default()),
+            _ => Self::Binary(Vec::new()),
+        }
+    }
+
+    /// Bytes taken so far.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Takes the next piece. `total` is the most that the message can come to.
+    pub(super) fn push(&mut self, piece: &[u8], total: usize) -> Result<(), Violation> {
+        let len = self.len();
+        match self {
+            Self::Text(text) => {
+                let buffer = text.buffer();
+                let target = capacity_for(buffer.capacity(), len + piece.len(), total);
+                buffer.reserve_exact(target - buffer.len());
+                text.push(piece)
+            }
+            Self::Binary(bytes) => {
+                let target = capacity_for(bytes.capacity(), len + piece.len(), total);
+                bytes.reserve_exact(target - len);
+                bytes.extend_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The capacity to have for `needed` bytes. It follows what arrived, never what a header
+/// announced: 14 bytes must not cost us 16 MiB. It doubles, so that copies stay few, but ends at
+/// the message's `total`, which is known once its last frame has begun.
+fn capacity_for(capacity: usize, needed: usize, total: usize) -> usize {
+    if needed <= capacity {
+        return capacity;
+    }
+    needed.max(total.min(needed.max(capacity).saturating_mul(2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capacity(body: &mut Body) -> usize {
+        match body {
+            Body::Text(text) => text.buffer().capacity(),
+            Body::Binary(bytes) => bytes.capacity(),
+        }
+    }
+
+    #[test]
+    fn memory_follows_what_arrived_and_stops_at_the_total() {
+        for opcode in [Opcode::Text, Opcode::Binary] {
+            let total = 100_000;
+            let mut body = Body::new(opcode);
+            let mut growths = 0;
+            for n in 1..=total {
+                let before = capacity(&mut body);
+                body.push(b"x", total).unwrap();
+                let now = capacity(&mut body);
+                growths += usize::from(now != before);
+                assert!(now >= n && now <= (2 * n).min(total), "{now} bytes for {n}");
+            }
+            assert_eq!(capacity(&mut body), total);
+            assert!(growths < 20, "{growths} growths");
+        }
+    }
+
+    #[test]
+    fn a_large_piece_does_not_overshoot() {
+        let mut body = Body::new(Opcode::Binary);
+        body.push(&[0; 10_000], 16 << 20).unwrap();
+        assert!(capacity(&mut body) <= 20_000);
+        body.push(&[0; 6_384], 16_384).unwrap();
+        assert!(capacity(&mut body) <= 20_000);
+    }
+}

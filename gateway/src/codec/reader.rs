@@ -1,0 +1,317 @@
+//! What clients send: frames parsed and unmasked in the shard's scratch buffer, and the memory
+//! for whatever a read cut in two.
+
+use std::mem;
+use std::ops::Range;
+
+use super::body::Body;
+use super::frame::{Opcode, close_code_allowed};
+use super::head::{Head, MAX_HEAD};
+use super::mask::unmask;
+use super::utf8;
+use super::violation::Violation;
+
+/// What a client said: a message, or a control frame. It borrows from the scratch buffer if it
+/// lay there whole, else from the [`Reader`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A text message, all its fragments joined (RFC 6455 section 5.6).
+    Text(&'a str),
+    /// A binary message, all its fragments joined (section 5.6).
+    Binary(&'a [u8]),
+    /// Asks for a Pong with the same payload (section 5.5.2).
+    Ping(&'a [u8]),
+    /// Answers a Ping, or comes unasked (section 5.5.3).
+    Pong(&'a [u8]),
+    /// The peer's last word, with its code and reason if it gave them (section 5.5.1).
+    Close(Option<(u16, &'a str)>),
+}
+
+/// The inbound side of one connection. It is two words while nothing is pending: memory exists
+/// only for a fragmented message and for what the end of a read cut off, and no longer than that.
+#[derive(Debug, Default)]
+pub struct Reader {
+    partial: Option<Box<Partial>>,
+    /// A Close or a violation was seen: the rest of the stream has no meaning (section 1.4).
+    ended: bool,
+}
+
+/// What a connection holds between two reads.
+#[derive(Debug, Default)]
+struct Partial {
+    cut: Cut,
+    /// The payload so far of a cut control frame. It may stand between a message's fragments.
+    control: Vec<u8>,
+    /// The message so far, of which a frame was cut or a fragment is still to come.
+    message: Option<Body>,
+    /// What the last item borrowed; the next call frees it.
+    given: Option<Body>,
+}
+
+/// Where in a frame the last read ended.
+#[derive(Debug, Default)]
+enum Cut {
+    /// Between two frames.
+    #[default]
+    Nowhere,
+    /// In its head, of which so many bytes are here.
+    Head([u8; MAX_HEAD], usize),
+    /// In its payload.
+    Payload(Head),
+}
+
+/// An item that is complete, before it is borrowed from where it lies.
+struct Found {
+    opcode: Opcode,
+    /// Its place in the scratch buffer; `None` if it lies in [`Partial::given`].
+    place: Option<Range<usize>>,
+}
+
+impl Reader {
+    /// A reader at the start of a connection's first frame.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next item from `bytes[*at..]` and moves `at` behind it. `bytes` are overwritten:
+    /// payloads are unmasked where they lie.
+    ///
+    /// `Ok(None)` means that all bytes were taken and the socket must be read again. Whatever was
+    /// incomplete has been copied, so `bytes` may hold another connection's data by then. Call
+    /// until then: it is also what frees the memory of an item that had to be put together.
+    ///
+    /// `max_message` bounds a message, fragments together, and so the memory held for it. Control
+    /// frames have their own limit of 125 bytes.
+    ///
+    /// # Errors
+    /// The first rule broken, at the first byte that breaks it. After an error, as after an
+    /// [`Item::Close`], every further byte is skipped and the answer is `Ok(None)`.
+    pub fn next<'a>(
+        &'a mut self,
+        bytes: &'a mut [u8],
+        at: &mut usize,
+        max_message: usize,
+    ) -> Result<Option<Item<'a>>, Violation> {
+        self.release();
+        if self.ended {
+            *at = bytes.len();
+            return Ok(None);
+        }
+        match self.advance(bytes, at, max_message) {
+            Ok(Some(found)) => self.item(found, bytes).map(Some),
+            Ok(None) => Ok(None),
+            Err(violation) => {
+                self.end();
+                Err(violation)
+            }
+        }
+    }
+
+    /// Takes frames until one completes an item or the bytes run out.
+    fn advance(
+        &mut self,
+        bytes: &mut [u8],
+        at: &mut usize,
+        max_message: usize,
+    ) -> Result<Option<Found>, Violation> {
+        while *at < bytes.len() {
+            let Some((head, resumed)) = self.head(bytes, at, max_message)? else {
+                break;
+            };
+            let place = *at..*at + head.remaining.min(bytes.len() - *at);
+            *at = place.end;
+            unmask(&mut bytes[place.clone()], head.mask);
+
+            let whole = !resumed && place.len() == head.remaining;
+            if whole && head.fin && head.opcode != Opcode::Continuation {
+                return Ok(Some(Found {
+                    opcode: head.opcode,
+                    place: Some(place),
+                }));
+            }
+            let partial = self.partial.get_or_insert_default();
+            if let Some(opcode) = partial.keep(head, &bytes[place], max_message)? {
+                return Ok(Some(Found {
+                    opcode,
+                    place: None,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The head of the frame at `at`, and whether part of its payload came with an earlier read.
+    /// `None` if the bytes end within the head, which is then kept.
+    fn head(
+        &mut self,
+        bytes: &[u8],
+        at: &mut usize,
+        max_message: usize,
+    ) -> Result<Option<(Head, bool)>, Violation> {
+        match self.partial.as_deref() {
+            Some(Partial {
+                cut: Cut::Payload(head),
+                ..
+            }) => return Ok(Some((*head, true))),
+            Some(Partial {
+                cut: Cut::Head(start, len),
+                ..
+            }) => {
+                let (start, len) = (*start, *len);
+                return self.join_head(start, len, bytes, at, max_message);
+            }
+            // The state of nearly every call: nothing pending, or a fragment to follow.
+            None
+            | Some(Partial {
+                cut: Cut::Nowhere, ..
+            }) => {}
+        }
+        match Head::parse(&bytes[*at..], self.message_len(), max_message)? {
+            Some((head, taken)) => {
+                *at += taken;
+                Ok(Some((head, false)))
+            }
+            None => self.join_head([0; MAX_HEAD], 0, bytes, at, max_message),
+        }
+    }
+
+    /// The head of a frame of which an earlier read brought the first `len` bytes.
+    #[cold]
+    fn join_head(
+        &mut self,
+        mut joined: [u8; MAX_HEAD],
+        len: usize,
+        bytes: &[u8],
+        at: &mut usize,
+        max_message: usize,
+    ) -> Result<Option<(Head, bool)>, Violation> {
+        let more = (bytes.len() - *at).min(MAX_HEAD - len);
+        let joined_len = len + more;
+        joined[len..joined_len].copy_from_slice(&bytes[*at..*at + more]);
+        let parsed = Head::parse(&joined[..joined_len], self.message_len(), max_message)?;
+        let partial = self.partial.get_or_insert_default();
+        if let Some((head, taken)) = parsed {
+            *at += taken - len;
+            partial.cut = Cut::Nowhere;
+            return Ok(Some((head, false)));
+        }
+        // MAX_HEAD bytes always hold a head, so these were the last ones.
+        *at += more;
+        partial.cut = Cut::Head(joined, joined_len);
+        Ok(None)
+    }
+
+    /// Borrows a complete item from where it lies.
+    fn item<'a>(&'a mut self, found: Found, bytes: &'a [u8]) -> Result<Item<'a>, Violation> {
+        // A Close is the end, good or bad; of what is kept only its own payload is still needed.
+        self.ended = found.opcode == Opcode::Close;
+        if let Some(place) = found.place {
+            let item = match found.opcode {
+                Opcode::Text => utf8::validate(&bytes[place]).map(Item::Text),
+                opcode => payload_item(opcode, &bytes[place]),
+            };
+            if self.ended || item.is_err() {
+                self.end();
+            }
+            return item;
+        }
+        let partial = self.partial.as_mut().expect("keep found it in there");
+        if self.ended {
+            partial.message = None;
+        }
+        match partial.given.as_ref().expect("keep put it there") {
+            Body::Text(text) => Ok(Item::Text(text.as_str())),
+            Body::Binary(payload) => payload_item(found.opcode, payload),
+        }
+    }
+
+    /// The length of the message under way, if there is one.
+    fn message_len(&self) -> Option<usize> {
+        let message = self.partial.as_ref()?.message.as_ref()?;
+        Some(message.len())
+    }
+
+    /// Frees what the last item borrowed, and all memory if nothing is pending.
+    fn release(&mut self) {
+        if let Some(partial) = &mut self.partial {
+            partial.given = None;
+            if matches!(partial.cut, Cut::Nowhere) && partial.message.is_none() {
+                self.partial = None;
+            }
+        }
+    }
+
+    /// Nothing more is read from this peer.
+    fn end(&mut self) {
+        self.ended = true;
+        self.partial = None;
+    }
+}
+
+impl Partial {
+    /// Copies a piece of a frame's payload; `head` is as it was before that piece. The opcode is
+    /// that of the item which is thereby complete in `given`.
+    fn keep(
+        &mut self,
+        head: Head,
+        piece: &[u8],
+        max_message: usize,
+    ) -> Result<Option<Opcode>, Violation> {
+        if head.opcode.is_control() {
+            self.control.extend_from_slice(piece);
+        } else {
+            let body = self.message.get_or_insert_with(|| Body::new(head.opcode));
+            let total = match head.fin {
+                true => body.len() + head.remaining,
+                false => max_message,
+            };
+            body.push(piece, total)?;
+        }
+        if piece.len() < head.remaining {
+            self.cut = Cut::Payload(head.after(piece.len()));
+            return Ok(None);
+        }
+        self.cut = Cut::Nowhere;
+        if head.opcode.is_control() {
+            self.given = Some(Body::Binary(mem::take(&mut self.control)));
+            return Ok(Some(head.opcode));
+        }
+        if !head.fin {
+            return Ok(None);
+        }
+        self.given = self.message.take();
+        match &self.given {
+            Some(Body::Text(text)) => text.finish().map(|()| Some(Opcode::Text)),
+            _ => Ok(Some(Opcode::Binary)),
+        }
+    }
+}
+
+/// The item that a payload of any type but text makes.
+fn payload_item(opcode: Opcode, payload: &[u8]) -> Result<Item<'_>, Violation> {
+    match opcode {
+        Opcode::Close => close_item(payload),
+        Opcode::Ping => Ok(Item::Ping(payload)),
+        Opcode::Pong => Ok(Item::Pong(payload)),
+        Opcode::Text | Opcode::Binary | Opcode::Continuation => Ok(Item::Binary(payload)),
+    }
+}
+
+/// A Close has no payload, or a code that may be sent and a reason in UTF-8 (RFC 6455 sections
+/// 5.5.1 and 7.4).
+fn close_item(payload: &[u8]) -> Result<Item<'_>, Violation> {
+    match payload {
+        [] => Ok(Item::Close(None)),
+        [_] => Err(Violation::ClosePayload),
+        [high, low, reason @ ..] => {
+            let code = u16::from_be_bytes([*high, *low]);
+            if !close_code_allowed(code) {
+                return Err(Violation::CloseCode(code));
+            }
+            Ok(Item::Close(Some((code, utf8::validate(reason)?))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! What types cannot say about a configuration: names that must agree, values that must fit each
+//! other.
+
+use std::collections::HashSet;
+
+use matchit::InsertError;
+
+use super::{Config, Plugin, Route};
+
+/// Something wrong with decoded values.
+pub(super) struct Problem {
+    /// Dotted paths of the values involved, elements of arrays by index; the one to change first.
+    pub(super) paths: Vec<String>,
+    pub(super) message: String,
+}
+
+fn problem(paths: &[&str], message: impl Into<String>) -> Problem {
+    Problem {
+        paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        message: message.into(),
+    }
+}
+
+/// Everything wrong with `config`. A required value that is missing is one that is still empty.
+pub(super) fn problems(config: &Config) -> Vec<Problem> {
+    let mut found = Vec::new();
+    found.extend(listeners(config));
+    found.extend(drain(config));
+    found.extend(plugins(&config.plugins));
+    found.extend(routes(&config.routes, &config.plugins));
+    found
+}
+
+fn listeners(config: &Config) -> Option<Problem> {
+    let admin = config.admin.listen?;
+    let listen = config.server.listen;
+    if admin == listen && listen.port() != 0 {
+        let message =
+            format!("[admin] and [server] both listen on {listen}: give [admin] a port of its own");
+        return Some(problem(&["admin.listen", "server.listen"], message));
+    }
+    if !admin.ip().is_loopback() && config.admin.token.is_none() {
+        let message = format!(
+            "\"listen\" in [admin] is {admin}, which others can reach: set \"token\", or listen on 127.0.0.1"
+        );
+        return Some(problem(&["admin.listen", "admin.token"], message));
+    }
+    None
+}
+
+fn drain(config: &Config) -> Option<Problem> {
+    let (window, deadline) = (config.server.drain_window, config.server.drain_deadline);
+    (window > deadline).then(|| {
+        let message = format!(
+            "\"drain_window\" in [server] is {window:?}, longer than \"drain_deadline\" ({deadline:?}): lower it"
+        );
+        problem(&["server.drain_window", "server.drain_deadline"], message)
+    })
+}
+
+fn plugins(plugins: &[Plugin]) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if plugins.is_empty() {
+        let message = "no plugin: add [[plugin]] with a name and a path";
+        found.push(problem(&["plugin"], message));
+    }
+    let mut names = HashSet::new();
+    for (index, Plugin { name, path, .. }) in plugins.iter().enumerate() {
+        let at_name = format!("plugin.{index}.name");
+        if name.is_empty() {
+            found.push(problem(
+                &[&at_name],
+                "plugin without a name: add one, like name = \"chat\"",
+            ));
+        } else if !names.insert(name) {
+            let message = format!("a second plugin is named {name:?}: give it another name");
+            found.push(problem(&[&at_name], message));
+        }
+        if path.as_os_str().is_empty() {
+            let message =
+                format!("plugin {name:?} has no path: add one, like path = \"{name}.wasm\"");
+            found.push(problem(&[&format!("plugin.{index}.path")], message));
+        }
+    }
+    found
+}
+
+fn routes(routes: &[Route], plugins: &[Plugin]) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if routes.is_empty() {
+        let message = "no route: add [[route]] with a path and plugins";
+        found.push(problem(&["route"], message));
+    }
+    let mut router = matchit::Router::new();
+    for (index, route) in routes.iter().enumerate() {
+        let at_path = format!("route.{index}.path");
+        if route.path.is_empty() {
+            let message = "route without a path: add one, like path = \"/rooms/{room}\"";
+            found.push(problem(&[&at_path], message));
+        } else if let Err(error) = router.insert(&route.path, ()) {
+            let message = format!("route {:?} {}", route.path, conflict(&error));
+            found.push(problem(&[&at_path], message));
+        }
+        let at_plugins = format!("route.{index}.plugins");
+        if let Some(message) = chain(route, plugins) {
+            found.push(problem(&[&at_plugins], message));
+        }
+        found.extend(heartbeat(index, route));
+    }
+    found
+}
+
+fn conflict(error: &InsertError) -> String {
+    match error {
+        InsertError::Conflict { with } => {
+            format!("takes the same requests as route {with:?}: change one of them")
+        }
+        InsertError::InvalidParamSegment => {
+            "has two parameters in one segment: put a \"/\" between them".to_owned()
+        }
+        InsertError::InvalidCatchAll => {
+            "goes on after a parameter with \"*\": put that at its end".to_owned()
+        }
+        _ => "has an unfinished parameter: write {name}, or {{ and }} for plain braces".to_owned(),
+    }
+}
+
+fn chain(route: &Route, plugins: &[Plugin]) -> Option<String> {
+    let path = &route.path;
+    let name = match route.plugins.as_slice() {
+        [] => {
+            return Some(format!(
+                "route {path:?} names no plugin: add one, like plugins = [\"chat\"]"
+            ));
+        }
+        [name] => name,
+        names => {
+            let count = names.len();
+            return Some(format!(
+                "route {path:?} names {count} plugins: chains are not there yet, name one"
+            ));
+        }
+    };
+    // A plugin whose own name was wrong or missing may be the one that is meant; that it is wrong
+    // has been said.
+    let nameless = plugins.is_empty() || plugins.iter().any(|plugin| plugin.name.is_empty());
+    if nameless || plugins.iter().any(|plugin| plugin.name == *name) {
+        return None;
+    }
+    let known: Vec<_> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+    let advice = super::wording::choose(name, &known);
+    Some(format!(
+        "route {path:?} names an unknown plugin {name:?}: {advice}"
+    ))
+}
+
+/// A ping that comes after the idle limit, or may be answered after it, would never matter.
+fn heartbeat(index: usize, route: &Route) -> Option<Problem> {
+    let limits = &route.limits;
+    let (idle, path) = (limits.idle, &route.path);
+    let (key, wait) = [("ping", limits.ping), ("pong", limits.pong)]
+        .into_iter()
+        .find(|(_, wait)| !limits.ping.is_zero() && *wait >= idle)?;
+    let message = format!(
+        "route {path:?} has {key} = {wait:?}, not shorter than idle = {idle:?}: lower it, or turn pings off with ping = \"0s\""
+    );
+    let paths = [key, "idle"].map(|key| format!("route.{index}.limits.{key}"));
+    Some(problem(&paths.each_ref().map(String::as_str), message))
+}

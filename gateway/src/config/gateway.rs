@@ -1,0 +1,211 @@
+//! The tables of the gateway itself: `[server]`, `[admin]`, `[log]`, `[engine]`.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::units::{self, Scalar};
+
+/// `[server]`: the public listener, its shards and its shutdown.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct Server {
+    /// The address clients connect to. Default `"127.0.0.1:8080"`: a gateway is not open to the
+    /// network until someone says so.
+    #[serde(deserialize_with = "units::address")]
+    pub listen: SocketAddr,
+    /// How many event loops run, 1 to 64. Default: one per core, since a shard is one thread that
+    /// never waits. More only adds switching between threads.
+    #[serde(deserialize_with = "units::some_count::<_, _, 1, 64>")]
+    pub shards: Option<NonZeroUsize>,
+    /// How many connections the whole process holds. Default 100 000: about 400 MB with the
+    /// kernel's buffers, well within one machine; the limit on open files must be above it. At the
+    /// limit an upgrade gets 503 and is counted.
+    #[serde(deserialize_with = "units::count::<_, _, 1, 10_000_000>")]
+    pub connections: usize,
+    /// How long a client may take from connecting to the end of its request's head. Default
+    /// `"10s"`: slow phones make it, and sockets that say nothing do not pile up. Then the socket
+    /// is closed.
+    #[serde(deserialize_with = "units::duration")]
+    pub handshake_timeout: Duration,
+    /// Bytes of a request's head. Default `"16KiB"`: room for large cookies, as most servers give;
+    /// below `"8KiB"` the HTTP parser does not work. A longer head gets 431.
+    #[serde(deserialize_with = "units::size::<_, 8192, 1_048_576>")]
+    pub headers: usize,
+    /// The time over which a drain spreads its closes (1001). Default `"5s"`, so that clients do
+    /// not all reconnect in the same instant; `"0s"` closes all at once.
+    #[serde(deserialize_with = "units::duration_or_zero")]
+    pub drain_window: Duration,
+    /// When a drain ends, finished or not. Default `"30s"`: when Kubernetes, unless told otherwise,
+    /// kills the process. Connections that are still there are cut.
+    #[serde(deserialize_with = "units::duration_or_zero")]
+    pub drain_deadline: Duration,
+    /// How many bytes of messages may wait on their way to one shard from the others. Default
+    /// 16 MiB: one message of the largest default size, or milliseconds of a busy shard's work.
+    /// Beyond it messages are dropped and counted; no publisher waits.
+    #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
+    pub queue: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            shards: None,
+            connections: 100_000,
+            handshake_timeout: Duration::from_secs(10),
+            headers: 16 << 10,
+            drain_window: Duration::from_secs(5),
+            drain_deadline: Duration::from_secs(30),
+            queue: 16 << 20,
+        }
+    }
+}
+
+/// `[admin]`: the listener for operators. It is never the public one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct Admin {
+    /// The address of health, metrics and the API. Default `"127.0.0.1:9090"`: what it can do,
+    /// reload a plugin among it, is for this machine alone. `"off"` opens none.
+    #[serde(deserialize_with = "units::address_or_off")]
+    pub listen: Option<SocketAddr>,
+    /// What a request must bear to be served. Default none, which only a loopback address allows:
+    /// off it, a missing token is a configuration error.
+    pub token: Option<Token>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))),
+            token: None,
+        }
+    }
+}
+
+/// A secret. It shows in no log: neither its `Debug` nor an error about it contains it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The secret itself, to compare with.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Token {
+    fn from(secret: String) -> Self {
+        Self(secret)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Serde's own error would quote the value.
+        match String::deserialize(deserializer) {
+            Ok(secret) if !secret.is_empty() => Ok(Self(secret)),
+            _ => Err(serde::de::Error::custom(
+                "write a string in quotes that is not empty",
+            )),
+        }
+    }
+}
+
+/// `[log]`: what is logged to stderr, and how.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct Log {
+    /// A level, or directives as of `tracing`'s `EnvFilter`: `"info,tidegate::plugin=debug"`.
+    /// Default `"info"`: starts, reloads and trouble, nothing for each connection.
+    pub level: String,
+    /// The form of a line. Default `"text"`: people read it first, machines are told to.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::default(),
+        }
+    }
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[engine]`: what all plugins share.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct Engine {
+    /// How many instances the process holds at once, over all plugins and generations, 1 to 10 000.
+    /// Default 1000: each reserves gigabytes of address space and some of the kernel's
+    /// `vm.max_map_count` mappings (65 530 by default), so this fits an untuned machine. At the
+    /// limit events wait for an instance, as at a plugin's own limit.
+    #[serde(deserialize_with = "units::count::<_, _, 1, 10_000>")]
+    pub instances: u32,
+    /// How many threads compile, 1 to 64. Default: one per core, because a reload is watched by
+    /// whoever made it; fewer leave more to the shards meanwhile. A compilation beyond them waits.
+    #[serde(deserialize_with = "units::some_count::<_, _, 1, 64>")]
+    pub compile_threads: Option<NonZeroUsize>,
+    /// The directory of compiled code, so that a restart compiles nothing twice. Default: the
+    /// user's cache directory. `"off"` keeps none. A relative path starts from the configuration
+    /// file's folder.
+    pub cache: Cache,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            instances: 1000,
+            compile_threads: None,
+            cache: Cache::default(),
+        }
+    }
+}
+
+/// Where compiled code is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Cache {
+    /// `$XDG_CACHE_HOME/tidegate`, or `~/.cache/tidegate`.
+    #[default]
+    Default,
+    /// Nowhere: every start compiles every plugin.
+    Off,
+    /// In this directory; absolute once loaded.
+    Directory(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for Cache {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        units::scalar(
+            deserializer,
+            r#"a directory, or "off""#,
+            |value| match value {
+                Scalar::Text("off") => Some(Self::Off),
+                Scalar::Text("") | Scalar::Integer(_) => None,
+                Scalar::Text(path) => Some(Self::Directory(path.into())),
+            },
+        )
+    }
+}

@@ -1,0 +1,114 @@
+//! The table `[[plugin]]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::units::{self, Scalar};
+
+/// `[[plugin]]`: a component and what it may use.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct Plugin {
+    /// What routes, logs and metrics call it; required. 1 to 64 of `a-z`, `0-9` and `-`, so that it
+    /// needs no quoting in a URL or a metric and maps to one environment variable.
+    #[serde(deserialize_with = "name")]
+    pub name: String,
+    /// The component's file; required. A relative path starts from the configuration file's folder.
+    #[serde(deserialize_with = "path")]
+    pub path: PathBuf,
+    /// Whether a change of the file is a reload. Default `true`: replacing the file is the simplest
+    /// deployment. With `false` only the admin API and a signal reload.
+    pub watch: bool,
+    /// How many generations are kept for a rollback, 1 to 32. Default 5: an afternoon's mistakes,
+    /// at some megabytes of code each. The oldest beyond them is freed.
+    #[serde(deserialize_with = "units::count::<_, _, 1, 32>")]
+    pub history: usize,
+    /// `[plugin.limits]`.
+    pub limits: PluginLimits,
+}
+
+impl Default for Plugin {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            path: PathBuf::new(),
+            watch: true,
+            history: 5,
+            limits: PluginLimits::default(),
+        }
+    }
+}
+
+/// `[plugin.limits]`: what one event, one instance and one plugin may take.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct PluginLimits {
+    /// How long the guest may run in one event; waiting in the host does not count. Default
+    /// `"50ms"`: thousands of times what an event needs, and short enough that the shard's other
+    /// connections hardly notice. Then the event fails and its instance is thrown away.
+    #[serde(deserialize_with = "units::duration")]
+    pub deadline: Duration,
+    /// How long one event may be suspended in host functions (a store, outgoing HTTP). Default
+    /// `"5s"`: a slow backend answers by then, and the connection is not read meanwhile. Then the
+    /// event fails like a missed deadline.
+    #[serde(deserialize_with = "units::duration")]
+    pub wait: Duration,
+    /// How long a new generation's start and its `on-load` may take together. Default `"2s"`: it
+    /// may read a table, and runs before anything depends on it. Then the reload fails and the last
+    /// good generation stays.
+    #[serde(deserialize_with = "units::duration")]
+    pub load: Duration,
+    /// Bytes of one instance's linear memory, up to the 4 GiB a 32-bit guest can address. Default
+    /// `"64MiB"`: the largest message by default (16 MiB), decoded and copied. Growing beyond it
+    /// fails in the guest, which as a rule traps.
+    #[serde(deserialize_with = "units::size::<_, 65_536, 4_294_967_296>")]
+    pub memory: usize,
+    /// How many instances one shard keeps of this plugin, 1 to 10 000. Default 64: only events that
+    /// wait in the host overlap on a shard, so this many waits at once. Events beyond them wait for
+    /// an instance, which stops the reads.
+    #[serde(deserialize_with = "units::count::<_, _, 1, 10_000>")]
+    pub instances: u32,
+    /// Bytes of sends, publishes and state that one event may hold until it returns. Default
+    /// `"16MiB"`: one message of the largest size by default. The call that would exceed it fails
+    /// in the guest.
+    #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
+    pub effects: usize,
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_millis(50),
+            wait: Duration::from_secs(5),
+            load: Duration::from_secs(2),
+            memory: 64 << 20,
+            instances: 64,
+            effects: 16 << 20,
+        }
+    }
+}
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let expected = "1 to 64 of the characters a-z, 0-9 and -";
+    units::scalar(deserializer, expected, |value| match value {
+        Scalar::Text(name) if is_name(name) => Some(name.to_owned()),
+        _ => None,
+    })
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    let expected = r#"the path of a component, like "chat.wasm""#;
+    units::scalar(deserializer, expected, |value| match value {
+        Scalar::Text(path) if !path.is_empty() => Some(path.into()),
+        _ => None,
+    })
+}

@@ -1,0 +1,206 @@
+//! The table `[[route]]`.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{Error, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::units::{self, Scalar};
+
+/// `[[route]]`: which plugin handles the connections of a path, and within which limits.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct Route {
+    /// The path, required: `/rooms/{room}` takes one segment as a parameter, `/{*rest}` all that
+    /// remain. The most exact route wins, whatever the order of the file.
+    #[serde(deserialize_with = "path")]
+    pub path: String,
+    /// The plugins that handle the route's connections, required. Exactly one in this release: a
+    /// list already, so that chains need no other key.
+    pub plugins: Vec<String>,
+    /// Which web pages may connect. Default `"same"`: only pages of the same host, because browsers
+    /// send cookies along with any page's WebSocket. Others get 403.
+    pub origins: Origins,
+    /// What becomes of a connection after a trap, a missed deadline or a memory limit. Default
+    /// `"close"` (1011): its client cannot know what the lost event did, and a new connection
+    /// starts clean.
+    pub on_failure: OnFailure,
+    /// What becomes of a connection when its handler returned an error. Default `"keep"`: the
+    /// plugin saw the error, none of the event took effect, and it could have closed. It is logged
+    /// and counted.
+    pub on_error: OnError,
+    /// `[route.limits]`.
+    pub limits: RouteLimits,
+}
+
+/// Which web pages may connect, by the `Origin` of the upgrade.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Origins {
+    /// `"same"`: the origin's host must equal `Host`. Requests without an origin pass: they are not
+    /// from browsers.
+    #[default]
+    Same,
+    /// `"any"`: not checked; for services without cookies.
+    Any,
+    /// A list of origins, lower-case: `["https://example.com"]`. Requests without an origin pass.
+    List(Vec<String>),
+}
+
+/// What becomes of a connection after a guest's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// It is closed with 1011.
+    #[default]
+    Close,
+    /// It stays, and its next event gets a fresh instance.
+    Keep,
+}
+
+/// What becomes of a connection after its handler returned an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnError {
+    /// It stays; the error is logged and counted.
+    #[default]
+    Keep,
+    /// It is closed with 1011.
+    Close,
+}
+
+/// What becomes of a message for a connection whose outbox is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SlowConsumer {
+    /// The connection is closed: its client comes back and asks anew, rather than miss messages
+    /// unknowingly.
+    #[default]
+    Close,
+    /// The message is dropped and counted; what waits already is sent.
+    DropNewest,
+    /// What has waited longest is dropped and counted, for streams in which the newest value
+    /// matters.
+    DropOldest,
+}
+
+/// `[route.limits]`: what one connection may take.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct RouteLimits {
+    /// Bytes of one message from the client. Default `"16MiB"`: what most servers take; it must fit
+    /// the plugin's memory. A larger one closes the connection with 1009.
+    #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
+    pub message: usize,
+    /// Bytes that may wait for one client. Default `"1MiB"`: seconds of a slow line, and 1000 such
+    /// clients are a gigabyte, not more. At the limit `slow_consumer` decides.
+    #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
+    pub outbox: usize,
+    /// How long a connection may send nothing, pongs included. Default `"120s"`: several pings'
+    /// worth, so only a lost peer is silent that long. Then it is closed.
+    #[serde(deserialize_with = "units::duration")]
+    pub idle: Duration,
+    /// How long a connection is quiet before it is sent a ping. Default `"30s"`: below the 60
+    /// seconds after which common proxies drop a quiet connection. `"0s"` sends none.
+    #[serde(deserialize_with = "units::duration_or_zero")]
+    pub ping: Duration,
+    /// How long the answer to a ping may take. Default `"20s"`: a phone wakes up in that time. Then
+    /// the connection counts as lost.
+    #[serde(deserialize_with = "units::duration")]
+    pub pong: Duration,
+    /// How long we wait for the peer's close frame after ours. Default `"5s"`: a round trip on a
+    /// bad line; `"0s"` does not wait. Then the socket is closed.
+    #[serde(deserialize_with = "units::duration_or_zero")]
+    pub close: Duration,
+    /// Bytes of state a plugin may keep for one connection. Default `"64KiB"`: a session, not a
+    /// document; times the connections it is memory that stays. `set-state` beyond it is an error
+    /// in the guest.
+    #[serde(deserialize_with = "units::size::<_, 0, 16_777_216>")]
+    pub state: usize,
+    /// How many topics one connection may listen to. Default 1024: more rooms than a person has
+    /// open. `subscribe` beyond it is an error in the guest; 0 forbids it.
+    #[serde(deserialize_with = "units::count::<_, _, 0, 1_048_576>")]
+    pub subscriptions: usize,
+    /// What becomes of a message for a client whose outbox is full. Default `"close"`: the only
+    /// policy that hides nothing from the client.
+    pub slow_consumer: SlowConsumer,
+}
+
+impl Default for RouteLimits {
+    fn default() -> Self {
+        Self {
+            message: 16 << 20,
+            outbox: 1 << 20,
+            idle: Duration::from_secs(120),
+            ping: Duration::from_secs(30),
+            pong: Duration::from_secs(20),
+            close: Duration::from_secs(5),
+            state: 64 << 10,
+            subscriptions: 1024,
+            slow_consumer: SlowConsumer::default(),
+        }
+    }
+}
+
+fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let expected = r#"a path that begins with "/", like "/rooms/{room}""#;
+    units::scalar(deserializer, expected, |value| match value {
+        Scalar::Text(path) if path.starts_with('/') => Some(path.to_owned()),
+        _ => None,
+    })
+}
+
+impl<'de> Deserialize<'de> for Origins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OriginsVisitor)
+    }
+}
+
+struct OriginsVisitor;
+
+impl<'de> Visitor<'de> for OriginsVisitor {
+    type Value = Origins;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#""same", "any" or a list like ["https://example.com"]"#)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Origins, E> {
+        match text {
+            "same" => Ok(Origins::Same),
+            "any" => Ok(Origins::Any),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Origins, A::Error> {
+        let mut origins = Vec::new();
+        while let Some(origin) = sequence.next_element::<Origin>()? {
+            origins.push(origin.0);
+        }
+        if origins.is_empty() {
+            let found = Unexpected::Other("an empty list");
+            return Err(A::Error::invalid_value(found, &self));
+        }
+        Ok(Origins::List(origins))
+    }
+}
+
+/// One origin as browsers send it. They leave out a path, a slash at the end and capital letters,
+/// so one written with them would match nobody: the first two are refused, the last is mended.
+struct Origin(String);
+
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = r#"scheme://host or scheme://host:port, without a path"#;
+        units::scalar(deserializer, expected, |value| {
+            let Scalar::Text(origin) = value else {
+                return None;
+            };
+            let (scheme, host) = origin.split_once("://")?;
+            let in_host = |c: char| !c.is_whitespace() && !"/?#@*".contains(c);
+            let valid = !scheme.is_empty() && !host.is_empty() && host.chars().all(in_host);
+            valid.then(|| Self(origin.to_lowercase()))
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! A handler around another that tells the console of every event.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::Console;
+use super::report::{Report, Trace, bounded, describe, microseconds};
+use crate::close::CloseCause;
+use crate::handler::{Event, Failure, Handler, Reject, Request, Upgrade};
+use crate::message::Message;
+
+/// Handles events with `H` and reports each of them.
+pub struct Traced<H> {
+    inner: H,
+    console: Arc<Console>,
+}
+
+impl<H> Traced<H> {
+    /// A handler that reports to `console` what `inner` does.
+    pub fn new(inner: H, console: Arc<Console>) -> Self {
+        Self { inner, console }
+    }
+
+    fn report(&self, trace: Trace) {
+        self.console.report(&Report::Event(trace));
+    }
+}
+
+/// What there is to say of an event that began at `begun`. Its effects are looked at before the
+/// connection applies them, so the page as a rule hears of an event before it receives what that
+/// event sent.
+fn trace(
+    name: &'static str,
+    begun: Instant,
+    event: &Event,
+    detail: String,
+    failure: Option<&Failure>,
+) -> Trace {
+    let took_us = microseconds(begun.elapsed());
+    // Without an instance no generation handled the event; the number is an earlier event's then.
+    let handled = !matches!(failure, Some(Failure::Unavailable(_))) && event.generation > 0;
+    let mut effects = describe(&event.effects);
+    effects.extend(
+        event
+            .next_state
+            .as_ref()
+            .map(|state| format!("state {} B", state.len())),
+    );
+    Trace {
+        event: name,
+        connection: event.connection.map(|id| id.0),
+        generation: handled.then_some(event.generation),
+        took_us,
+        detail: bounded(detail),
+        outcome: failure.map_or_else(|| "ok".to_owned(), |failure| bounded(failure.to_string())),
+        effects,
+    }
+}
+
+fn target(request: &Request) -> String {
+    match &request.query {
+        Some(query) => format!("{}?{query}", request.path),
+        None => request.path.clone(),
+    }
+}
+
+fn refusal(reject: &Reject) -> String {
+    match std::str::from_utf8(&reject.body) {
+        Ok(body) if !body.trim().is_empty() => {
+            bounded(format!("refuse {}: {}", reject.status, body.trim()))
+        }
+        _ => format!("refuse {}", reject.status),
+    }
+}
+
+impl<H: Handler> Handler for Traced<H> {
+    fn is_busy(&self) -> bool {
+        self.inner.is_busy()
+    }
+
+    async fn upgrade(&self, event: &mut Event, request: &Request) -> Result<Upgrade, Failure> {
+        let begun = Instant::now();
+        let result = self.inner.upgrade(event, request).await;
+        let failure = result.as_ref().err();
+        let mut trace = trace("upgrade", begun, event, target(request), failure);
+        if let Ok(Upgrade::Reject(reject)) = &result {
+            trace.effects.push(refusal(reject));
+        }
+        self.report(trace);
+        result
+    }
+
+    async fn open(&self, event: &mut Event, request: &Request) -> Result<(), Failure> {
+        self.console.connections.fetch_add(1, Ordering::Relaxed);
+        let begun = Instant::now();
+        let result = self.inner.open(event, request).await;
+        self.report(trace(
+            "open",
+            begun,
+            event,
+            target(request),
+            result.as_ref().err(),
+        ));
+        result
+    }
+
+    async fn message(&self, event: &mut Event, message: Message<'_>) -> Result<(), Failure> {
+        let detail = match message {
+            Message::Text(text) => format!("text, {} B", text.len()),
+            Message::Binary(bytes) => format!("binary, {} B", bytes.len()),
+        };
+        let begun = Instant::now();
+        let result = self.inner.message(event, message).await;
+        self.report(trace(
+            "message",
+            begun,
+            event,
+            detail,
+            result.as_ref().err(),
+        ));
+        result
+    }
+
+    async fn drain(&self, event: &mut Event) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let result = self.inner.drain(event).await;
+        self.report(trace(
+            "drain",
+            begun,
+            event,
+            String::new(),
+            result.as_ref().err(),
+        ));
+        result
+    }
+
+    async fn close(&self, event: &mut Event, cause: &CloseCause) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let result = self.inner.close(event, cause).await;
+        // G2: one for every `open`, so the count cannot drift.
+        self.console.connections.fetch_sub(1, Ordering::Relaxed);
+        self.report(trace(
+            "close",
+            begun,
+            event,
+            cause.to_string(),
+            result.as_ref().err(),
+        ));
+        result
+    }
+}

@@ -1,0 +1,198 @@
+//! What a handler did in one event, in order, held back until the event returns `ok`.
+//!
+//! The payloads lie as encoded frames in one buffer, so that recording an effect copies the
+//! message once and allocates nothing once the buffer has grown. The same type carries what one
+//! shard publishes or sends to another.
+
+use std::ops::Range;
+
+use foldhash::HashMap;
+
+use crate::close::CloseFrame;
+use crate::codec::{self, Opcode};
+use crate::message::{ConnectionId, Message};
+
+/// One thing a handler did.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A frame for one connection.
+    Send {
+        /// The receiver; not necessarily the event's own connection.
+        to: ConnectionId,
+        /// Where its frame lies, see [`Effects::bytes`].
+        frame: Range<usize>,
+    },
+    /// A frame for all subscribers of a topic.
+    Publish {
+        /// Where the topic's name lies, see [`Effects::topic`].
+        topic: Range<usize>,
+        /// Where the frame lies.
+        frame: Range<usize>,
+        /// The one subscriber that does not get it.
+        except: Option<ConnectionId>,
+    },
+    /// The event's connection subscribes.
+    Subscribe {
+        /// The topic's name.
+        topic: Box<str>,
+        /// Its name in the topic's list of members, if it wants to be there.
+        label: Option<Box<str>>,
+    },
+    /// The event's connection unsubscribes.
+    Unsubscribe {
+        /// The topic's name.
+        topic: Box<str>,
+    },
+    /// The event's connection is closed.
+    Close(CloseFrame),
+}
+
+/// What an entry costs beside its bytes when it is counted against the limit: a flood of empty
+/// messages must end too.
+const ENTRY_COST: usize = 64;
+
+/// The effects of one event.
+#[derive(Debug, Default)]
+pub struct Effects {
+    list: Vec<Effect>,
+    bytes: Vec<u8>,
+    /// Frame bytes for the first connection sent to, which nearly always is the only one.
+    first: Option<(ConnectionId, usize)>,
+    /// Frame bytes for the others.
+    others: HashMap<ConnectionId, usize>,
+    closes: bool,
+}
+
+impl Effects {
+    /// Whether nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The effects in the order they were done.
+    pub fn list(&self) -> &[Effect] {
+        &self.list
+    }
+
+    /// The bytes of a frame.
+    pub fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        &self.bytes[range.clone()]
+    }
+
+    /// The name of a topic.
+    pub fn topic(&self, range: &Range<usize>) -> &str {
+        std::str::from_utf8(&self.bytes[range.clone()])
+            .expect("only `publish` records topics, from a str")
+    }
+
+    /// What counts against `limits.effects`: bytes, and a fixed cost for each entry.
+    pub fn cost(&self) -> usize {
+        self.bytes.len() + self.list.len() * ENTRY_COST
+    }
+
+    /// What a message of `len` bytes would add to the cost.
+    pub fn cost_of(len: usize) -> usize {
+        len + codec::HEAD_MAX + ENTRY_COST
+    }
+
+    /// Frame bytes recorded for `to` so far: they take room in its outbox too.
+    pub fn bytes_for(&self, to: ConnectionId) -> usize {
+        match self.first {
+            Some((first, bytes)) if first == to => bytes,
+            _ if self.others.is_empty() => 0,
+            _ => self.others.get(&to).copied().unwrap_or(0),
+        }
+    }
+
+    /// Whether the event's connection is closed by one of them.
+    pub fn closes(&self) -> bool {
+        self.closes
+    }
+
+    /// Records a message for one connection.
+    pub fn send(&mut self, to: ConnectionId, message: Message<'_>) {
+        let frame = self.encode(message);
+        match &mut self.first {
+            Some((first, bytes)) if *first == to => *bytes += frame.len(),
+            Some(_) => *self.others.entry(to).or_default() += frame.len(),
+            first => *first = Some((to, frame.len())),
+        }
+        self.list.push(Effect::Send { to, frame });
+    }
+
+    /// Records a message for a topic's subscribers.
+    pub fn publish(&mut self, topic: &str, message: Message<'_>, except: Option<ConnectionId>) {
+        let topic = self.append(topic.as_bytes());
+        let frame = self.encode(message);
+        self.list.push(Effect::Publish {
+            topic,
+            frame,
+            except,
+        });
+    }
+
+    /// Records an effect that carries no frame.
+    pub fn push(&mut self, effect: Effect) {
+        self.closes |= matches!(effect, Effect::Close(_));
+        self.list.push(effect);
+    }
+
+    /// Copies a send or publish of another event, frame included. Other effects belong to their
+    /// own connection and shard and are not copied.
+    pub fn copy(&mut self, from: &Effects, effect: &Effect) {
+        match effect {
+            Effect::Send { to, frame } => {
+                let frame = self.append(from.bytes(frame));
+                self.list.push(Effect::Send { to: *to, frame });
+            }
+            Effect::Publish {
+                topic,
+                frame,
+                except,
+            } => {
+                let topic = self.append(from.bytes(topic));
+                let frame = self.append(from.bytes(frame));
+                self.list.push(Effect::Publish {
+                    topic,
+                    frame,
+                    except: *except,
+                });
+            }
+            Effect::Subscribe { .. } | Effect::Unsubscribe { .. } | Effect::Close(_) => {}
+        }
+    }
+
+    /// Forgets everything. Keeps the memory unless one event made it unusually large.
+    pub fn clear(&mut self) {
+        const KEEP: usize = 256 << 10;
+        self.list.clear();
+        self.bytes.clear();
+        self.first = None;
+        self.closes = false;
+        if !self.others.is_empty() {
+            self.others = HashMap::default();
+        }
+        if self.bytes.capacity() > KEEP {
+            self.bytes = Vec::new();
+        }
+        if self.list.capacity() > KEEP / ENTRY_COST {
+            self.list = Vec::new();
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    fn encode(&mut self, message: Message<'_>) -> Range<usize> {
+        let start = self.bytes.len();
+        let opcode = match message {
+            Message::Text(_) => Opcode::Text,
+            Message::Binary(_) => Opcode::Binary,
+        };
+        codec::append(&mut self.bytes, opcode, message.payload());
+        start..self.bytes.len()
+    }
+}

@@ -1,0 +1,194 @@
+//! What the connection side needs of a plugin: the seam between sockets and WebAssembly.
+//!
+//! Two implementations exist: the plugin itself ([`crate::plugin::Guest`]) and the fake that the
+//! connection's own tests use.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+
+use foldhash::HashMap;
+
+use crate::close::CloseCause;
+use crate::effects::Effects;
+use crate::message::{ConnectionId, Message};
+
+/// The HTTP request that opened a connection. Header names are in lower case.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Path without the query, as sent.
+    pub path: String,
+    /// What the route's `{name}` segments matched, percent-decoded.
+    pub params: Vec<(String, String)>,
+    /// What follows `?`, as sent.
+    pub query: Option<String>,
+    /// Header fields in the order they came.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// The subprotocols offered, in the client's order.
+    pub subprotocols: Vec<String>,
+}
+
+/// A granted upgrade.
+#[derive(Clone, Debug, Default)]
+pub struct Accept {
+    /// One of the offered subprotocols.
+    pub subprotocol: Option<String>,
+    /// Header fields added to the 101.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The connection's first state.
+    pub state: Vec<u8>,
+}
+
+/// A refused upgrade: the response the client gets instead.
+#[derive(Clone, Debug)]
+pub struct Reject {
+    /// An HTTP status.
+    pub status: u16,
+    /// Header fields of the response.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Body of the response.
+    pub body: Vec<u8>,
+}
+
+/// What an upgrade came to.
+#[derive(Clone, Debug)]
+pub enum Upgrade {
+    /// The 101 may go out.
+    Accept(Accept),
+    /// The client gets this instead. A refusal is not an error.
+    Reject(Reject),
+}
+
+/// What an event carries into the handler and what it brings back.
+///
+/// A connection keeps one for its life: the state is in it. Effects and the new state count only
+/// when the call returned `Ok`; the connection then takes them with [`Event::commit`].
+#[derive(Debug, Default)]
+pub struct Event {
+    /// The event's own connection; none for an upgrade.
+    pub connection: Option<ConnectionId>,
+    /// Its state as the last event left it.
+    pub state: Vec<u8>,
+    /// The state this event has set.
+    pub next_state: Option<Vec<u8>>,
+    /// What the handler did, in order.
+    pub effects: Effects,
+    /// What this event has done to its connection's subscriptions, by topic: `None` ended it,
+    /// `Some` made it, with or without a label.
+    pub topics: HashMap<Box<str>, Option<Option<Box<str>>>>,
+    /// By how much that changes their number.
+    pub topics_added: isize,
+    /// The generation that handled the event.
+    pub generation: u64,
+    /// The largest state, in bytes.
+    pub state_max: usize,
+    /// The most topics the connection may be subscribed to.
+    pub subscriptions_max: usize,
+    /// Set from `on-close` on: the connection can no longer subscribe.
+    pub closed: bool,
+}
+
+impl Event {
+    /// The handler returned `ok`: its state takes effect. The effects are the caller's to apply.
+    pub fn commit(&mut self) {
+        if let Some(state) = self.next_state.take() {
+            self.state = state;
+        }
+        self.forget_topics();
+    }
+
+    /// The handler failed: nothing it did takes effect (G10).
+    pub fn discard(&mut self) {
+        self.next_state = None;
+        self.effects.clear();
+        self.forget_topics();
+    }
+
+    fn forget_topics(&mut self) {
+        if !self.topics.is_empty() {
+            self.topics = HashMap::default();
+        }
+        self.topics_added = 0;
+    }
+}
+
+/// Why a handler's call did not return `ok`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The handler returned an error: nothing is broken.
+    Handler(String),
+    /// The guest trapped; its instance is gone.
+    Trap(String),
+    /// The guest used up its running time, or waited too long in a host function.
+    Deadline(String),
+    /// The guest asked for more memory than its limit.
+    Memory(String),
+    /// No instance could be had.
+    Unavailable(String),
+}
+
+impl Failure {
+    /// The name used in metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Handler(_) => "error",
+            Self::Trap(_) => "trap",
+            Self::Deadline(_) => "deadline",
+            Self::Memory(_) => "memory",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handler(why) => write!(f, "handler error: {why}"),
+            Self::Trap(why) => write!(f, "trap: {why}"),
+            Self::Deadline(why) => write!(f, "deadline missed: {why}"),
+            Self::Memory(why) => write!(f, "memory limit: {why}"),
+            Self::Unavailable(why) => write!(f, "no instance: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Handles the events of a route's connections. Each connection calls it for one event at a time.
+pub trait Handler: 'static {
+    /// Whether a call would have to wait for an instance just now.
+    fn is_busy(&self) -> bool;
+
+    /// Decides on an upgrade, before the 101.
+    fn upgrade(
+        &self,
+        event: &mut Event,
+        request: &Request,
+    ) -> impl Future<Output = Result<Upgrade, Failure>>;
+
+    /// A connection has opened.
+    fn open(
+        &self,
+        event: &mut Event,
+        request: &Request,
+    ) -> impl Future<Output = Result<(), Failure>>;
+
+    /// A message has arrived.
+    fn message(
+        &self,
+        event: &mut Event,
+        message: Message<'_>,
+    ) -> impl Future<Output = Result<(), Failure>>;
+
+    /// All that was queued for the connection is written.
+    fn drain(&self, event: &mut Event) -> impl Future<Output = Result<(), Failure>>;
+
+    /// The connection has ended.
+    fn close(
+        &self,
+        event: &mut Event,
+        cause: &CloseCause,
+    ) -> impl Future<Output = Result<(), Failure>>;
+}

@@ -1,0 +1,35 @@
+//! Tidegate, a WebSocket gateway whose handlers are WebAssembly components, swapped while clients
+//! stay connected. `ARCHITECTURE.md` shows the paths of a message and of a reload.
+//!
+//! The connection side:
+//! - [`server`]: listener, shards, accept, drain; requests and upgrades
+//! - [`connection`]: one connection: reads, events, close
+//! - [`codec`]: RFC 6455 frames and messages
+//! - [`shard`]: one core's connections, and the turn of its loop
+//! - [`outbox`], [`hub`], [`heartbeat`]: pure data structures the shard is made of
+//! - [`directory`]: what shards know of each other's topics
+//!
+//! The seam: [`handler`], with [`effects`], [`message`] and [`close`] as its words.
+//!
+//! The plugin side: [`plugin`], and nothing else knows WebAssembly.
+//!
+//! Around them: [`config`], [`counters`], [`admin`], [`console`], [`cli`].
+
+pub mod admin;
+pub mod cli;
+pub mod close;
+pub mod codec;
+pub mod config;
+pub mod connection;
+pub mod console;
+pub mod counters;
+pub mod directory;
+pub mod effects;
+pub mod handler;
+pub mod heartbeat;
+pub mod hub;
+pub mod message;
+pub mod outbox;
+pub mod plugin;
+pub mod server;
+pub mod shard;

@@ -1,0 +1,46 @@
+//! A message, and the id of the connection it belongs to.
+
+use std::fmt;
+
+/// One WebSocket after its handshake. Unique while the process lives and never reused; the shard
+/// that owns it is `id % shards`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+impl ConnectionId {
+    /// The index of the shard this connection lives on, in a process of `shards` shards.
+    pub fn shard(self, shards: usize) -> usize {
+        (self.0 % shards as u64) as usize
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectionId({})", self.0)
+    }
+}
+
+/// A complete application unit (RFC 6455 section 5.6), borrowed from wherever it was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Valid UTF-8.
+    Text(&'a str),
+    /// Any bytes.
+    Binary(&'a [u8]),
+}
+
+impl<'a> Message<'a> {
+    /// The payload, whatever its kind.
+    pub fn payload(self) -> &'a [u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Builds a plugin from its source: `cargo build` for `tidegate dev`.
+//!
+//! - `project`: the package in a folder, as cargo describes it
+//! - `toolchain`: the compiler's target for plugins
+//! - [`Sources`]: the files a build is made of
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+
+mod project;
+mod sources;
+mod toolchain;
+
+pub use toolchain::ensure_target;
+
+pub use sources::Sources;
+
+use project::Project;
+
+/// What plugins are compiled for.
+const TARGET: &str = "wasm32-wasip2";
+/// How much of the compiler's output is kept, from its beginning: the first error is the one to
+/// mend, and a broken macro writes megabytes.
+const OUTPUT_MAX: usize = 256 << 10;
+
+/// Why a plugin can't be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The folder holds no package.
+    #[error("{folder:?} {what}")]
+    NotAPackage {
+        /// The folder.
+        folder: PathBuf,
+        /// What is there instead, and what to do.
+        what: String,
+    },
+    /// The package does not become a component.
+    #[error(
+        "package {package:?} has no cdylib target: add to {manifest:?}\n\n[lib]\ncrate-type = [\"cdylib\"]\n"
+    )]
+    NotACdylib {
+        /// The package.
+        package: String,
+        /// Its manifest.
+        manifest: PathBuf,
+    },
+    /// A tool did not start.
+    #[error("failed to start `{tool}`: {source}; install Rust from https://rustup.rs")]
+    Tool {
+        /// The tool.
+        tool: &'static str,
+        /// Why it did not.
+        source: io::Error,
+    },
+    /// Cargo can't make sense of the folder.
+    #[error("failed to read the package in {folder:?}: {why}")]
+    Metadata {
+        /// The folder.
+        folder: PathBuf,
+        /// Cargo's words.
+        why: String,
+    },
+    /// The compiler can't build for WebAssembly yet.
+    #[error(
+        "the compiler of {folder:?} cannot build for {TARGET} ({why}): run `rustup target add {TARGET}` there"
+    )]
+    Target {
+        /// The folder, whose toolchain file decides on the compiler.
+        folder: PathBuf,
+        /// Why the target could not be installed.
+        why: String,
+    },
+    /// The build failed.
+    #[error("the build failed:\n{output}")]
+    Failed {
+        /// What cargo and the compiler wrote.
+        output: String,
+    },
+    /// The build went well, but the component is not where it should be.
+    #[error("cargo built no component at {expected:?} but {found:?}")]
+    Elsewhere {
+        /// Where it should be.
+        expected: PathBuf,
+        /// The files that were built.
+        found: Vec<PathBuf>,
+    },
+}
+
+/// Builds one plugin.
+#[derive(Debug)]
+pub struct Builder {
+    project: Project,
+}
+
+impl Builder {
+    /// A builder for the package in `folder`. Installs the compiler's target if it is missing,
+    /// which may take a while and is said on stderr.
+    pub fn new(folder: &Path) -> Result<Self, BuildError> {
+        let project = Project::find(folder)?;
+        toolchain::ensure_target(&project.folder)?;
+        Ok(Self { project })
+    }
+
+    /// The package's name.
+    pub fn package(&self) -> &str {
+        &self.project.package
+    }
+
+    /// The package's folder; absolute.
+    pub fn folder(&self) -> &Path {
+        &self.project.folder
+    }
+
+    /// The file to edit; absolute.
+    pub fn source(&self) -> &Path {
+        &self.project.source
+    }
+
+    /// Where a build puts the component.
+    pub fn artifact(&self) -> PathBuf {
+        let file = format!("{}.wasm", self.project.library);
+        self.project
+            .target_folder
+            .join(TARGET)
+            .join("release")
+            .join(file)
+    }
+
+    /// Builds the component and returns its path. `progress` is given what cargo writes, line by
+    /// line as it comes.
+    ///
+    /// Dropping the future kills cargo. Calls must not overlap; cargo would only make the second
+    /// wait.
+    pub async fn build(&self, progress: impl FnMut(&str)) -> Result<PathBuf, BuildError> {
+        let mut command = tokio::process::Command::from(self.command());
+        let tool = |source| BuildError::Tool {
+            tool: "cargo",
+            source,
+        };
+        let mut cargo = command.kill_on_drop(true).spawn().map_err(tool)?;
+        let (stdout, stderr) = (cargo.stdout.take(), cargo.stderr.take());
+        let (mut found, mut output) = (
+            Vec::new(),
+            Output {
+                text: String::new(),
+                progress,
+            },
+        );
+        let (listed, written, status) = tokio::join!(
+            lines(stdout, |line| found.extend(artifacts(line, &self.project))),
+            lines(stderr, |line| output.line(line)),
+            cargo.wait(),
+        );
+        if !status
+            .and_then(|status| listed.and(written).map(|()| status))
+            .map_err(tool)?
+            .success()
+        {
+            return Err(BuildError::Failed {
+                output: output.text,
+            });
+        }
+        let expected = self.artifact();
+        if !found.contains(&expected) {
+            return Err(BuildError::Elsewhere { expected, found });
+        }
+        Ok(expected)
+    }
+
+    /// What a developer would type, with artifacts listed on stdout. Messages are not coloured:
+    /// they are shown in a page too.
+    fn command(&self) -> std::process::Command {
+        let mut command = tool("cargo", &self.project.folder);
+        command
+            .args([
+                "build",
+                "--release",
+                "--lib",
+                "--color",
+                "never",
+                "--target",
+                TARGET,
+            ])
+            .args(["--message-format", "json-render-diagnostics"])
+            .args(["--package", &self.project.package])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+}
+
+/// A command that sees what a shell in `folder` would show it. Under `cargo run` we have been given
+/// variables of another package. All others stay, also `RUSTFLAGS` and `CARGO_TARGET_DIR`: who set
+/// them meant them.
+fn tool(name: &str, folder: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(name);
+    command.current_dir(folder);
+    for (variable, _) in std::env::vars_os().filter(|(variable, _)| is_of_cargo_run(variable)) {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Whether cargo sets this variable for what it runs, and nobody else does.
+fn is_of_cargo_run(variable: &OsStr) -> bool {
+    const PREFIXES: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+    const NAMES: [&str; 4] = [
+        "CARGO",
+        "CARGO_CRATE_NAME",
+        "CARGO_PRIMARY_PACKAGE",
+        "CARGO_TARGET_TMPDIR",
+    ];
+    variable.to_str().is_some_and(|name| {
+        NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    })
+}
+
+/// What cargo has written to stderr.
+struct Output<P> {
+    text: String,
+    progress: P,
+}
+
+impl<P: FnMut(&str)> Output<P> {
+    fn line(&mut self, line: &str) {
+        (self.progress)(line);
+        if self.text.len() < OUTPUT_MAX {
+            let room = OUTPUT_MAX - self.text.len();
+            self.text.push_str(&line[..line.floor_char_boundary(room)]);
+            self.text.push('\n');
+            if self.text.len() >= OUTPUT_MAX {
+                self.text.push_str("... and more, see the terminal\n");
+            }
+        }
+    }
+}
+
+/// Reads lines to the end. Not UTF-8 is shown as it can be.
+async fn lines(from: Option<impl AsyncRead + Unpin>, mut line: impl FnMut(&str)) -> io::Result<()> {
+    let Some(from) = from else { return Ok(()) };
+    let (mut from, mut bytes) = (BufReader::new(from), Vec::new());
+    while from.read_until(b'\n', &mut bytes).await? > 0 {
+        let text = String::from_utf8_lossy(&bytes);
+        line(text.trim_end_matches(['\n', '\r']));
+        bytes.clear();
+    }
+    Ok(())
+}
+
+/// A line of cargo's JSON. Of all the kinds of messages only the one about artifacts has files.
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    manifest_path: PathBuf,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+}
+
+/// The components of the project that a line tells of. What is no JSON was printed by a build
+/// script.
+fn artifacts(line: &str, project: &Project) -> Vec<PathBuf> {
+    let Ok(message) = serde_json::from_str::<Message>(line) else {
+        return Vec::new();
+    };
+    if message.manifest_path != project.manifest {
+        return Vec::new();
+    }
+    let is_component = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "wasm");
+    message.filenames.into_iter().filter(is_component).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project() -> Project {
+        Project {
+            package: "my-chat".to_owned(),
+            library: "my_chat".to_owned(),
+            folder: "/w/chat".into(),
+            manifest: "/w/chat/Cargo.toml".into(),
+            source: "/w/chat/src/lib.rs".into(),
+            target_folder: "/w/target".into(),
+            roots: vec!["/w/chat".into()],
+        }
+    }
+
+    #[test]
+    fn the_component_is_found_among_what_cargo_reports() {
+        let line = r#"{"reason":"compiler-artifact","package_id":"path+file:///w/chat#my-chat@0.1.0",
+            "manifest_path":"/w/chat/Cargo.toml","target":{"kind":["cdylib"],"name":"my_chat"},
+            "filenames":["/w/target/wasm32-wasip2/release/my_chat.wasm"],"executable":null,"fresh":true}"#;
+        let built = artifacts(line, &project());
+        assert_eq!(built, [Builder { project: project() }.artifact()]);
+    }
+
+    #[test]
+    fn other_messages_and_other_packages_are_no_component() {
+        let dependency = r#"{"reason":"compiler-artifact","manifest_path":"/w/other/Cargo.toml",
+            "filenames":["/w/target/wasm32-wasip2/release/other.wasm"]}"#;
+        let library = r#"{"reason":"compiler-artifact","manifest_path":"/w/chat/Cargo.toml",
+            "filenames":["/w/target/wasm32-wasip2/release/libmy_chat.rlib"]}"#;
+        let finished = r#"{"reason":"build-finished","success":true}"#;
+        for line in [
+            dependency,
+            library,
+            finished,
+            "hello from a build script",
+            "",
+        ] {
+            assert_eq!(artifacts(line, &project()), Vec::<PathBuf>::new(), "{line}");
+        }
+    }
+
+    #[test]
+    fn only_variables_of_an_outer_cargo_are_removed() {
+        for name in [
+            "CARGO",
+            "CARGO_PKG_NAME",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_BIN_EXE_tidegate",
+        ] {
+            assert!(is_of_cargo_run(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "CARGO_HOME",
+            "CARGO_TARGET_DIR",
+            "RUSTFLAGS",
+            "CARGO_NET_OFFLINE",
+            "PATH",
+        ] {
+            assert!(!is_of_cargo_run(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_output_is_kept_up_to_its_limit() {
+        let mut seen = 0;
+        let mut output = Output {
+            text: String::new(),
+            progress: |_: &str| seen += 1,
+        };
+        for _ in 0..3 {
+            output.line(&"é".repeat(OUTPUT_MAX / 4));
+        }
+        assert!(output.text.len() < OUTPUT_MAX + 64);
+        assert!(output.text.ends_with("see the terminal\n"));
+        assert_eq!(seen, 3);
+    }
+}

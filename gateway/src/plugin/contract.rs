@@ -1,0 +1,351 @@
+//! The WIT contract (`wit/`) in Rust types, and what a component exports of it.
+//!
+//! Written by hand rather than generated: parameters borrow from the connection's read buffer and
+//! messages a guest sends are read in place in its memory, which generated bindings would copy.
+//! wasmtime checks every one of these types against the component when an instance starts.
+
+use std::marker::PhantomData;
+
+use wasmtime::Store;
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentNamedList, ComponentType, Func, Instance, Lift,
+    Lower, TypedFunc, WasmList, WasmStr,
+};
+
+/// Versions the gateway speaks; wasmtime matches any 0.1.x to it.
+pub(super) const VERSION: &str = "0.1.0";
+/// What plugins import.
+pub(super) const HOST: &str = "tidegate:plugin/host@0.1.0";
+const HANDLER: &str = "tidegate:plugin/handler@0.1.0";
+const UPGRADER: &str = "tidegate:plugin/upgrader@0.1.0";
+const DRAINER: &str = "tidegate:plugin/drainer@0.1.0";
+const LIFECYCLE: &str = "tidegate:plugin/lifecycle@0.1.0";
+
+type Fields<'a> = Vec<(&'a str, &'a [u8])>;
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Request<'a> {
+    pub(super) path: &'a str,
+    pub(super) params: Vec<(&'a str, &'a str)>,
+    pub(super) query: Option<&'a str>,
+    pub(super) headers: Fields<'a>,
+    pub(super) peer: &'a str,
+    pub(super) subprotocols: Vec<&'a str>,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(super) struct Accept {
+    pub(super) subprotocol: Option<String>,
+    pub(super) headers: Vec<(String, Vec<u8>)>,
+    pub(super) state: Vec<u8>,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(super) struct Reject {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, Vec<u8>)>,
+    pub(super) body: Vec<u8>,
+}
+
+/// A message on its way into a guest.
+#[derive(ComponentType, Lower)]
+#[component(variant)]
+pub(super) enum Inbound<'a> {
+    #[component(name = "text")]
+    Text(&'a str),
+    #[component(name = "binary")]
+    Binary(&'a [u8]),
+}
+
+/// A message a guest sends, still in its memory.
+#[derive(ComponentType, Lift)]
+#[component(variant)]
+pub(super) enum Outbound {
+    #[component(name = "text")]
+    Text(WasmStr),
+    #[component(name = "binary")]
+    Binary(WasmList<u8>),
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct CloseFrame<'a> {
+    pub(super) code: u16,
+    pub(super) reason: &'a str,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(variant)]
+pub(super) enum CloseCause<'a> {
+    #[component(name = "peer")]
+    Peer(CloseFrame<'a>),
+    #[component(name = "lost")]
+    Lost(&'a str),
+    #[component(name = "idle")]
+    Idle,
+    #[component(name = "slow-consumer")]
+    SlowConsumer,
+    #[component(name = "protocol-error")]
+    ProtocolError(&'a str),
+    #[component(name = "failed")]
+    Failed(&'a str),
+    #[component(name = "kicked")]
+    Kicked(CloseFrame<'a>),
+    #[component(name = "drained")]
+    Drained,
+}
+
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum Delivery {
+    #[component(name = "sent")]
+    Sent,
+    #[component(name = "queued")]
+    Queued,
+    #[component(name = "dropped")]
+    Dropped,
+}
+
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(
+    dead_code,
+    reason = "only guests make one; a route has one plugin yet, so none reads it"
+)]
+pub(super) enum Verdict {
+    #[component(name = "next")]
+    Next,
+    #[component(name = "done")]
+    Done,
+}
+
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum TopicError {
+    #[component(name = "not-this-connection")]
+    NotThisConnection,
+    #[component(name = "invalid-topic")]
+    InvalidTopic,
+    #[component(name = "too-many")]
+    TooMany,
+}
+
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum PublishError {
+    #[component(name = "invalid-topic")]
+    InvalidTopic,
+    #[component(name = "too-large")]
+    TooLarge,
+}
+
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum StateError {
+    #[component(name = "not-this-connection")]
+    NotThisConnection,
+    #[component(name = "too-large")]
+    TooLarge,
+}
+
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum CloseError {
+    #[component(name = "not-this-connection")]
+    NotThisConnection,
+    #[component(name = "invalid-code")]
+    InvalidCode,
+    #[component(name = "invalid-reason")]
+    InvalidReason,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Member {
+    pub(super) connection: u64,
+    pub(super) label: String,
+}
+
+/// The types of one exported function.
+pub(super) trait Signature {
+    type Params<'a>: ComponentNamedList + Lower + Send + Sync;
+    type Results: ComponentNamedList + Lift + Send + Sync + 'static;
+}
+
+macro_rules! signatures {
+    ($($name:ident($($param:ty),*) -> $result:ty;)*) => {$(
+        pub(super) struct $name;
+        impl Signature for $name {
+            type Params<'a> = ($($param,)*);
+            type Results = ($result,);
+        }
+    )*};
+}
+
+signatures! {
+    OnOpen(u64, Request<'a>) -> Result<(), String>;
+    OnMessage(u64, Inbound<'a>) -> Result<Verdict, String>;
+    OnUpgrade(Request<'a>) -> Result<Accept, Reject>;
+    OnDrain(u64) -> Result<(), String>;
+    OnClose(u64, CloseCause<'a>) -> Result<(), String>;
+    OnLoad() -> Result<(), String>;
+}
+
+/// An exported function of an instance whose types have been checked.
+pub(super) struct Export<S> {
+    func: Func,
+    signature: PhantomData<fn() -> S>,
+}
+
+impl<S: Signature> Export<S> {
+    /// Finds and checks the function; an error names what differs.
+    pub(super) fn new<T>(
+        store: &mut Store<T>,
+        instance: &Instance,
+        function: &Function,
+    ) -> Result<Self, ContractError> {
+        let signature = |error: wasmtime::Error| ContractError::Signature {
+            function: function.name,
+            difference: format!("{error:#}"),
+        };
+        let func =
+            instance
+                .get_func(&mut *store, function.index)
+                .ok_or(ContractError::Missing {
+                    function: function.name,
+                })?;
+        func.typed::<S::Params<'static>, S::Results>(&*store)
+            .map_err(signature)?;
+        Ok(Self {
+            func,
+            signature: PhantomData,
+        })
+    }
+
+    /// The function, callable with parameters that borrow.
+    #[expect(
+        unsafe_code,
+        reason = "a typed function can't be stored with borrowed parameters"
+    )]
+    pub(super) fn typed<'a>(&self) -> TypedFunc<S::Params<'a>, S::Results> {
+        // SAFETY: `new` has checked this very function against `S::Params<'static>` and
+        // `S::Results`. The check looks at component types, in which lifetimes do not exist, so it
+        // holds for `S::Params<'a>` too.
+        unsafe { TypedFunc::new_unchecked(self.func) }
+    }
+}
+
+/// Where a function stands in a component.
+#[derive(Clone, Copy)]
+pub(super) struct Function {
+    name: &'static str,
+    index: ComponentExportIndex,
+}
+
+/// What a component exports of the contract.
+pub(super) struct Exports {
+    pub(super) on_open: Function,
+    pub(super) on_message: Function,
+    pub(super) on_close: Function,
+    pub(super) on_upgrade: Option<Function>,
+    pub(super) on_drain: Option<Function>,
+    pub(super) on_load: Option<Function>,
+}
+
+/// How a component differs from the contract.
+#[derive(Debug, thiserror::Error)]
+pub enum ContractError {
+    /// It has no handler at all.
+    #[error(
+        "does not export tidegate:plugin/handler@{VERSION}; it exports {exports}: \
+         implement the world `tidegate:plugin/plugin` (in Rust: `tidegate_sdk::export!`)"
+    )]
+    NoHandler {
+        /// What it exports instead.
+        exports: String,
+    },
+    /// It speaks another version.
+    #[error(
+        "exports {found}, but this gateway speaks tidegate:plugin@{VERSION}: rebuild it against that version"
+    )]
+    Version {
+        /// The interface it exports.
+        found: String,
+    },
+    /// An interface lacks a function.
+    #[error(
+        "lacks the function {function} of tidegate:plugin@{VERSION}: rebuild it against that version"
+    )]
+    Missing {
+        /// The function's name.
+        function: &'static str,
+    },
+    /// A function has other types.
+    #[error(
+        "has another signature for {function} than tidegate:plugin@{VERSION}: {difference}: \
+         rebuild it against that version"
+    )]
+    Signature {
+        /// The function's name.
+        function: &'static str,
+        /// What wasmtime says.
+        difference: String,
+    },
+    /// It imports what the gateway does not have.
+    #[error("imports what this gateway does not offer: {0}")]
+    Import(String),
+}
+
+impl Exports {
+    /// Looks for the contract's interfaces in a component.
+    pub(super) fn probe(component: &Component) -> Result<Self, ContractError> {
+        let function = |interface: &str, name: &'static str| {
+            let Some(instance) = component.get_export_index(None, interface) else {
+                return Ok(None);
+            };
+            let index = component.get_export_index(Some(&instance), name);
+            let index = index.ok_or(ContractError::Missing { function: name })?;
+            Ok(Some(Function { name, index }))
+        };
+        let required = |name| function(HANDLER, name)?.ok_or_else(|| no_handler(component));
+        Ok(Self {
+            on_open: required("on-open")?,
+            on_message: required("on-message")?,
+            on_close: required("on-close")?,
+            on_upgrade: function(UPGRADER, "on-upgrade")?,
+            on_drain: function(DRAINER, "on-drain")?,
+            on_load: function(LIFECYCLE, "on-load")?,
+        })
+    }
+}
+
+fn no_handler(component: &Component) -> ContractError {
+    let exports = component.component_type();
+    let names: Vec<_> = exports
+        .exports(component.engine())
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    match names
+        .iter()
+        .find(|name| name.starts_with("tidegate:plugin/handler"))
+    {
+        Some(found) => ContractError::Version {
+            found: found.clone(),
+        },
+        None if names.is_empty() => ContractError::NoHandler {
+            exports: "nothing".to_owned(),
+        },
+        None => ContractError::NoHandler {
+            exports: names.join(", "),
+        },
+    }
+}

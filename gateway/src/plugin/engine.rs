@@ -1,0 +1,158 @@
+//! The engine all plugins share: wasmtime's settings, the clock of deadlines, the linker, and
+//! the threads that compile.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Result};
+
+use super::contract::ContractError;
+use super::host;
+use super::instance::Context;
+
+/// The clock of deadlines: a guest that runs is looked at this often, and then lets others run.
+/// Finer would cost more than it gives: 1 ms is a fiftieth of the default deadline.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// How much memory of a slot stays resident between two instances: a small guest's whole heap, so
+/// that replacing an instance touches no fresh pages.
+const KEEP_RESIDENT: usize = 1 << 20;
+/// Slots kept warm for a component that has gone: enough for a shard's working set. More would
+/// hold the memory of generations long gone.
+const WARM_SLOTS: u32 = 32;
+/// A std guest in Rust is three core instances (itself and two shims); others have a few more.
+const CORE_INSTANCES_EACH: u32 = 8;
+/// The nice value of threads that compile: events go first.
+const COMPILE_NICE: i32 = 10;
+
+/// The engine all plugins share.
+pub struct Engine {
+    engine: wasmtime::Engine,
+    linker: Linker<Context>,
+    compilers: rayon::ThreadPool,
+    instances: u32,
+    /// Last, so that the ticker ends after everything else here is gone.
+    _ticker: Ticker,
+}
+
+impl Engine {
+    /// An engine for at most `instances` instances at once of at most `memory` bytes each, that
+    /// compiles on that many threads.
+    pub fn new(instances: u32, memory: usize, compile_threads: NonZeroUsize) -> Result<Arc<Self>> {
+        let engine = wasmtime::Engine::new(&settings(instances, memory))?;
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        host::add_to_linker(&mut linker)?;
+        let compilers = rayon::ThreadPoolBuilder::new()
+            .num_threads(compile_threads.get())
+            .thread_name(|index| format!("compile-{index}"))
+            .start_handler(|_| lower_priority())
+            .build()?;
+        let ticker = Ticker::start(engine.weak());
+        Ok(Arc::new(Self {
+            engine,
+            linker,
+            compilers,
+            instances,
+            _ticker: ticker,
+        }))
+    }
+
+    /// Compiles a component. Takes from 10 ms to seconds: never call it on a shard.
+    pub(super) fn compile(&self, bytes: &[u8]) -> Result<Component> {
+        self.compilers
+            .install(|| Component::new(&self.engine, bytes))
+    }
+
+    /// Links a component with all that the gateway offers.
+    pub(super) fn link(
+        &self,
+        component: &Component,
+    ) -> Result<InstancePre<Context>, ContractError> {
+        let linked = self.linker.instantiate_pre(component);
+        linked.map_err(|error| ContractError::Import(format!("{error:#}")))
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
+    pub(super) fn instances(&self) -> u32 {
+        self.instances
+    }
+}
+
+fn settings(instances: u32, memory: usize) -> Config {
+    let scan = match PoolingAllocationConfig::is_pagemap_scan_available() {
+        true => Enabled::Yes,
+        false => Enabled::No,
+    };
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * CORE_INSTANCES_EACH)
+        .total_memories(instances)
+        .total_tables(instances * 2)
+        .total_stacks(instances)
+        .max_memory_size(memory)
+        .max_unused_warm_slots(WARM_SLOTS)
+        .table_keep_resident(64 << 10)
+        .async_stack_keep_resident(64 << 10)
+        .pagemap_scan(scan);
+    if scan == Enabled::Yes {
+        // Without the scan all that is kept would have to be cleared, touched or not.
+        pool.linear_memory_keep_resident(KEEP_RESIDENT);
+    }
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        // Our interfaces are synchronous; the machinery for concurrent calls would cost each call
+        // 0.3-0.9 µs.
+        .concurrency_support(false)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+pub(super) fn lower_priority() {
+    // Without permission to be nicer we are as nice as we were.
+    let _ = rustix::process::nice(COMPILE_NICE);
+}
+
+/// The thread that moves the clock of deadlines. Ends when dropped.
+struct Ticker {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engine: wasmtime::EngineWeak) -> Self {
+        let (stop, stopped) = channel::<()>();
+        let tick = move || {
+            while let (Err(RecvTimeoutError::Timeout), Some(engine)) =
+                (stopped.recv_timeout(TICK), engine.upgrade())
+            {
+                engine.increment_epoch();
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("ticker".to_owned())
+            .spawn(tick);
+        Self {
+            stop: Some(stop),
+            thread: thread.ok(),
+        }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // It ends within a tick; a panic in it has been reported already.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One load of a plugin: compiled, linked and checked, ready to be instantiated.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use wasmtime::component::{Component, InstancePre};
+
+use super::contract::{ContractError, Exports};
+use super::engine::Engine;
+use super::instance::{Context, Instance, StartError};
+use crate::config::PluginLimits;
+use crate::handler::Failure;
+
+/// What identifies a plugin to its generations.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its index in the configuration.
+    pub owner: usize,
+    /// Its limits.
+    pub limits: Arc<PluginLimits>,
+}
+
+/// One load of a plugin.
+pub struct Generation {
+    identity: Identity,
+    number: u64,
+    digest: Digest,
+    loaded: SystemTime,
+    engine: Arc<Engine>,
+    pre: InstancePre<Context>,
+    exports: Exports,
+}
+
+/// SHA-256 of a plugin's bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+}
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Generation {
+    /// Links a component and matches it with the contract.
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        identity: Identity,
+        number: u64,
+        digest: Digest,
+        component: &Component,
+    ) -> Result<Self, ContractError> {
+        // Exports first: a component of another world is better told so than by its imports.
+        let exports = Exports::probe(component)?;
+        let pre = engine.link(component)?;
+        Ok(Self {
+            identity,
+            number,
+            digest,
+            loaded: SystemTime::now(),
+            engine,
+            pre,
+            exports,
+        })
+    }
+
+    /// Starts an instance and runs the optional self-check (G4). The instance is thrown away: it
+    /// belongs to no shard.
+    pub(super) async fn check(&self) -> Result<(), CheckError> {
+        let mut instance = Instance::start(self).await?;
+        instance.on_load().await.map_err(CheckError::Refused)
+    }
+
+    /// The plugin's name.
+    pub fn plugin(&self) -> &Arc<str> {
+        &self.identity.name
+    }
+
+    /// The plugin's index in the configuration.
+    pub fn owner(&self) -> usize {
+        self.identity.owner
+    }
+
+    /// 1 for the plugin's first load, then 2, 3, ...
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// SHA-256 of the component it was loaded from.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// When it was loaded.
+    pub fn loaded(&self) -> SystemTime {
+        self.loaded
+    }
+
+    /// The plugin's limits.
+    pub fn limits(&self) -> &Arc<PluginLimits> {
+        &self.identity.limits
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(super) fn pre(&self) -> &InstancePre<Context> {
+        &self.pre
+    }
+
+    pub(super) fn exports(&self) -> &Exports {
+        &self.exports
+    }
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} generation {}", self.identity.name, self.number)
+    }
+}
+
+/// Why a generation may not take over although it was linked.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// Its first instance did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Its own check failed.
+    #[error("failed its self-check (on-load): {0}")]
+    Refused(Failure),
+}

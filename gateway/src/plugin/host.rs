@@ -1,0 +1,301 @@
+//! What a guest may ask of the gateway: the functions of `tidegate:plugin/host`.
+//!
+//! They record effects in the store's [`Event`]; the connection puts them into force when the
+//! event has returned `ok` (G10). Messages are read in place in the guest's memory and encoded
+//! straight into the effects: one copy.
+
+use wasmtime::component::{Linker, WasmList};
+use wasmtime::{Result, StoreContextMut};
+
+use super::contract::{
+    CloseError, Delivery, HOST, Member, Outbound, PublishError, StateError, TopicError,
+};
+use super::instance::Context;
+use crate::close::{CloseFrame, REASON_MAX};
+use crate::codec;
+use crate::effects::{Effect, Effects};
+use crate::handler::Event;
+use crate::message::{ConnectionId, Message};
+use crate::shard::{self, Shard};
+
+/// Longest topic and label, in bytes: names, not documents; the wire formats of peers such as
+/// Centrifugo have the same bound.
+const NAME_MAX: usize = 255;
+/// The most members one call lists: a guest's memory and a lock are held for it.
+const MEMBERS_MAX: u32 = 10_000;
+
+type Cx<'a> = StoreContextMut<'a, Context>;
+
+/// Offers the host interface to guests.
+pub(super) fn add_to_linker(linker: &mut Linker<Context>) -> Result<()> {
+    let mut host = linker.instance(HOST)?;
+    host.func_wrap("send", |cx: Cx<'_>, (to, message): (u64, Outbound)| {
+        send(cx, to, &message)
+    })?;
+    host.func_wrap(
+        "publish",
+        |cx: Cx<'_>, (topic, message, except): (String, _, Option<u64>)| {
+            publish(cx, &topic, &message, except.map(ConnectionId))
+        },
+    )?;
+    host.func_wrap(
+        "close",
+        |mut cx: Cx<'_>, (id, code, reason): (u64, u16, String)| {
+            Ok((close(&mut cx.data_mut().event, id, code, reason),))
+        },
+    )?;
+    host.func_wrap(
+        "subscribe",
+        |mut cx: Cx<'_>, (id, topic, label): (u64, String, Option<String>)| {
+            let Context { event, limits, .. } = cx.data_mut();
+            Ok((subscribe(
+                event,
+                id,
+                &topic,
+                label.as_deref(),
+                limits.effects,
+            ),))
+        },
+    )?;
+    host.func_wrap(
+        "unsubscribe",
+        |mut cx: Cx<'_>, (id, topic): (u64, String)| {
+            Ok((unsubscribe(&mut cx.data_mut().event, id, &topic),))
+        },
+    )?;
+    host.func_wrap("subscriber-count", |cx: Cx<'_>, (topic,): (String,)| {
+        Ok((subscriber_count(&cx.data().event, &topic),))
+    })?;
+    host.func_wrap("members", |cx: Cx<'_>, (topic, limit): (String, u32)| {
+        Ok((members(
+            &cx.data().event,
+            &topic,
+            limit.min(MEMBERS_MAX) as usize,
+        ),))
+    })?;
+    host.func_wrap("state", |cx: Cx<'_>, (id,): (u64,)| {
+        let event = &cx.data().event;
+        let own = event.connection == Some(ConnectionId(id));
+        let state = event.next_state.as_ref().unwrap_or(&event.state);
+        Ok((if own { state.clone() } else { Vec::new() },))
+    })?;
+    host.func_wrap(
+        "set-state",
+        |mut cx: Cx<'_>, (id, state): (u64, WasmList<u8>)| {
+            let state = state.as_le_slice(&cx).to_vec();
+            Ok((set_state(&mut cx.data_mut().event, id, state),))
+        },
+    )?;
+    host.func_wrap("generation", |cx: Cx<'_>, ()| Ok((cx.data().generation,)))
+}
+
+/// Runs `f` on a guest's message and the event's effects, which must be taken out of the store
+/// while the message is read from its memory.
+fn with_message<R>(
+    cx: &mut Cx<'_>,
+    message: &Outbound,
+    f: impl FnOnce(&Context, &mut Effects, Message<'_>) -> R,
+) -> Result<R> {
+    let mut effects = std::mem::take(&mut cx.data_mut().event.effects);
+    let result = {
+        let context = cx.data();
+        match message {
+            Outbound::Text(text) => text
+                .to_str(&*cx)
+                .map(|text| f(context, &mut effects, Message::Text(&text))),
+            Outbound::Binary(bytes) => Ok(f(
+                context,
+                &mut effects,
+                Message::Binary(bytes.as_le_slice(&*cx)),
+            )),
+        }
+    };
+    cx.data_mut().event.effects = effects;
+    result
+}
+
+fn send(mut cx: Cx<'_>, to: u64, message: &Outbound) -> Result<(Delivery,)> {
+    let to = ConnectionId(to);
+    let delivery = with_message(&mut cx, message, |context, effects, message| {
+        let delivery = delivery(context, effects, to, message.payload().len());
+        if !matches!(delivery, Delivery::Dropped) {
+            effects.send(to, message);
+        }
+        delivery
+    })?;
+    Ok((delivery,))
+}
+
+fn delivery(context: &Context, effects: &Effects, to: ConnectionId, len: usize) -> Delivery {
+    let event = &context.event;
+    if effects.cost() + Effects::cost_of(len) > context.limits.effects {
+        return Delivery::Dropped;
+    }
+    let own = event.connection == Some(to);
+    if own && (event.closed || effects.closes()) {
+        return Delivery::Dropped;
+    }
+    let ahead = effects.bytes_for(to);
+    let answer = shard::with_current(|shard| {
+        shard.map_or(shard::Delivery::Dropped, |shard| {
+            shard.delivery(to, context.owner, ahead, len)
+        })
+    });
+    match answer {
+        shard::Delivery::Sent => Delivery::Sent,
+        shard::Delivery::Queued => Delivery::Queued,
+        shard::Delivery::Dropped => Delivery::Dropped,
+    }
+}
+
+fn publish(
+    mut cx: Cx<'_>,
+    topic: &str,
+    message: &Outbound,
+    except: Option<ConnectionId>,
+) -> Result<(Result<(), PublishError>,)> {
+    if !is_name(topic) {
+        return Ok((Err(PublishError::InvalidTopic),));
+    }
+    let published = with_message(&mut cx, message, |context, effects, message| {
+        let cost = Effects::cost_of(message.payload().len()) + topic.len();
+        if effects.cost() + cost > context.limits.effects {
+            return Err(PublishError::TooLarge);
+        }
+        effects.publish(topic, message, except);
+        Ok(())
+    })?;
+    Ok((published,))
+}
+
+fn close(event: &mut Event, id: u64, code: u16, reason: String) -> Result<(), CloseError> {
+    if event.connection != Some(ConnectionId(id)) {
+        return Err(CloseError::NotThisConnection);
+    }
+    if !codec::close_code_allowed(code) {
+        return Err(CloseError::InvalidCode);
+    }
+    if reason.len() > REASON_MAX {
+        return Err(CloseError::InvalidReason);
+    }
+    if !event.closed && !event.effects.closes() {
+        event
+            .effects
+            .push(Effect::Close(CloseFrame { code, reason }));
+    }
+    Ok(())
+}
+
+fn subscribe(
+    event: &mut Event,
+    id: u64,
+    topic: &str,
+    label: Option<&str>,
+    effects_max: usize,
+) -> Result<(), TopicError> {
+    let own = own_connection(event, id)?;
+    if !is_name(topic) || label.is_some_and(|label| label.len() > NAME_MAX) {
+        return Err(TopicError::InvalidTopic);
+    }
+    if !is_subscribed(event, own, topic) {
+        let topics = on_shard(|shard| shard.subscriptions(own)) as isize + event.topics_added;
+        if topics >= event.subscriptions_max as isize {
+            return Err(TopicError::TooMany);
+        }
+        event.topics_added += 1;
+    }
+    if event.effects.cost() > effects_max {
+        return Err(TopicError::TooMany);
+    }
+    let label: Option<Box<str>> = label.map(Into::into);
+    event.topics.insert(topic.into(), Some(label.clone()));
+    event.effects.push(Effect::Subscribe {
+        topic: topic.into(),
+        label,
+    });
+    Ok(())
+}
+
+fn unsubscribe(event: &mut Event, id: u64, topic: &str) -> Result<(), TopicError> {
+    let own = own_connection(event, id)?;
+    if !is_name(topic) {
+        return Err(TopicError::InvalidTopic);
+    }
+    if is_subscribed(event, own, topic) {
+        event.topics_added -= 1;
+        event.topics.insert(topic.into(), None);
+        event.effects.push(Effect::Unsubscribe {
+            topic: topic.into(),
+        });
+    }
+    Ok(())
+}
+
+/// Whether the event's connection is subscribed, this event's own changes included.
+fn is_subscribed(event: &Event, own: ConnectionId, topic: &str) -> bool {
+    match event.topics.get(topic) {
+        Some(changed) => changed.is_some(),
+        None => on_shard(|shard| shard.is_subscribed(own, topic)),
+    }
+}
+
+fn own_connection(event: &Event, id: u64) -> Result<ConnectionId, TopicError> {
+    let id = ConnectionId(id);
+    match event.connection {
+        Some(own) if own == id && !event.closed => Ok(id),
+        _ => Err(TopicError::NotThisConnection),
+    }
+}
+
+fn set_state(event: &mut Event, id: u64, state: Vec<u8>) -> Result<(), StateError> {
+    if event.connection != Some(ConnectionId(id)) {
+        return Err(StateError::NotThisConnection);
+    }
+    if state.len() > event.state_max {
+        return Err(StateError::TooLarge);
+    }
+    event.next_state = Some(state);
+    Ok(())
+}
+
+fn subscriber_count(event: &Event, topic: &str) -> u32 {
+    let (committed, subscribed) = on_shard(|shard| {
+        let own = event
+            .connection
+            .is_some_and(|own| shard.is_subscribed(own, topic));
+        (shard.directory().subscribers(topic), own)
+    });
+    match event.topics.get(topic) {
+        Some(Some(_)) if !subscribed => committed + 1,
+        Some(None) if subscribed => committed - 1,
+        _ => committed,
+    }
+}
+
+fn members(event: &Event, topic: &str, limit: usize) -> Vec<Member> {
+    let member = |id: ConnectionId, label: &str| Member {
+        connection: id.0,
+        label: label.to_owned(),
+    };
+    let changed = event.connection.zip(event.topics.get(topic));
+    let mut members = Vec::new();
+    if let Some((own, Some(Some(label)))) = changed {
+        members.push(member(own, label));
+    }
+    let committed = on_shard(|shard| shard.directory().members(topic, limit));
+    let others = committed
+        .iter()
+        .filter(|m| changed.is_none_or(|(own, _)| own != m.connection));
+    members.extend(others.map(|m| member(m.connection, &m.label)));
+    members.truncate(limit);
+    members
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=NAME_MAX).contains(&name.len())
+}
+
+/// Asks this thread's shard. A check before a generation takes over runs elsewhere and sees none.
+fn on_shard<R: Default>(f: impl FnOnce(&Shard) -> R) -> R {
+    shard::with_current(|shard| shard.map_or_else(R::default, |shard| f(shard)))
+}

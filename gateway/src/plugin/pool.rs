@@ -1,0 +1,147 @@
+//! The instances of one plugin on one shard: reused from event to event, replaced with the
+//! generation or after a failure.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::generation::Generation;
+use super::instance::{Instance, StartError};
+use super::slot::Slot;
+use crate::handler::Failure;
+
+/// The instances of one plugin on one shard.
+pub struct Pool {
+    slot: Arc<Slot>,
+    /// The slot's version that `current` and `idle` belong to.
+    version: Cell<u64>,
+    current: RefCell<Option<Arc<Generation>>>,
+    /// Boxed: an instance moves twice an event.
+    idle: RefCell<Vec<Box<Instance>>>,
+    busy: Cell<usize>,
+    waiting: Cell<usize>,
+    returned: Notify,
+    limit: usize,
+}
+
+/// An instance that handles one event. Dropping it without [`Lease::keep`] throws it away.
+pub(super) struct Lease<'a> {
+    pool: &'a Pool,
+    /// The slot's version the instance belongs to.
+    version: u64,
+    instance: Option<Box<Instance>>,
+}
+
+impl Pool {
+    /// A pool of at most `limit` instances of the slot's generations.
+    pub fn new(slot: Arc<Slot>, limit: usize) -> Rc<Self> {
+        Rc::new(Self {
+            version: Cell::new(slot.version()),
+            current: RefCell::new(slot.current()),
+            slot,
+            idle: RefCell::default(),
+            busy: Cell::new(0),
+            waiting: Cell::new(0),
+            returned: Notify::new(),
+            limit,
+        })
+    }
+
+    /// Whether the next event would have to wait.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.get() >= self.limit
+    }
+
+    /// Drops what belongs to a generation that is no longer current.
+    pub fn tidy(&self) {
+        let version = self.slot.version();
+        if self.version.replace(version) != version {
+            *self.current.borrow_mut() = self.slot.current();
+            self.idle.borrow_mut().clear();
+        }
+    }
+
+    /// An instance of the generation that is current now. Waits while `limit` events are under
+    /// way.
+    pub(super) async fn lease(&self) -> Result<Lease<'_>, Failure> {
+        while self.is_busy() {
+            self.wait().await;
+        }
+        self.tidy();
+        let version = self.version.get();
+        // Counted before the start, which may wait: else events beyond the limit could start.
+        self.busy.set(self.busy.get() + 1);
+        let mut lease = Lease {
+            pool: self,
+            version,
+            instance: self.idle.borrow_mut().pop(),
+        };
+        if lease.instance.is_none() {
+            lease.instance = Some(self.start().await?);
+        }
+        Ok(lease)
+    }
+
+    /// Starts an instance. When the engine has no more to give, waits for one of the others here.
+    async fn start(&self) -> Result<Box<Instance>, Failure> {
+        let current = self.current.borrow().clone();
+        let Some(generation) = current else {
+            return Err(Failure::Unavailable(
+                "no generation of the plugin is loaded yet".to_owned(),
+            ));
+        };
+        loop {
+            match Instance::start(&generation).await {
+                Ok(instance) => return Ok(Box::new(instance)),
+                Err(StartError::Start(failure)) => return Err(failure),
+                Err(StartError::Exhausted(_)) if self.busy.get() > 1 => self.wait().await,
+                Err(error) => return Err(Failure::Unavailable(error.to_string())),
+            }
+            if let Some(instance) = self.idle.borrow_mut().pop() {
+                return Ok(instance);
+            }
+        }
+    }
+
+    /// Waits until an instance comes back.
+    async fn wait(&self) {
+        self.waiting.set(self.waiting.get() + 1);
+        self.returned.notified().await;
+        self.waiting.set(self.waiting.get() - 1);
+    }
+}
+
+impl Lease<'_> {
+    /// The generation the instance belongs to.
+    pub(super) fn generation(&mut self) -> u64 {
+        self.instance().generation()
+    }
+
+    /// The instance.
+    pub(super) fn instance(&mut self) -> &mut Instance {
+        self.instance
+            .as_mut()
+            .expect("a lease has its instance until it is kept or dropped")
+    }
+
+    /// Gives the instance back for the next event, unless its generation has gone meanwhile.
+    pub(super) fn keep(mut self) {
+        if self.version == self.pool.slot.version()
+            && let Some(instance) = self.instance.take()
+        {
+            self.pool.idle.borrow_mut().push(instance);
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.instance = None;
+        self.pool.busy.set(self.pool.busy.get() - 1);
+        if self.pool.waiting.get() > 0 {
+            self.pool.returned.notify_one();
+        }
+    }
+}

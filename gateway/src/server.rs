@@ -1,0 +1,160 @@
+//! Listener, shards, accept and drain.
+//!
+//! One thread a shard, each with a current-thread runtime; a connection lives and dies on the shard
+//! its socket was handed to. Shard 0 accepts and hands sockets out in turn, which balances few
+//! connections better than the kernel's hash does.
+
+mod gate;
+mod http;
+mod origin;
+mod refusal;
+mod site;
+mod worker;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::close::CloseCause;
+use crate::config::Config;
+use crate::console::Console;
+use crate::counters::Counters;
+use crate::directory::Directory;
+use crate::handler::Handler;
+use crate::message::ConnectionId;
+use crate::plugin::{Pool, Registry};
+use crate::shard::{Link, Mail};
+
+use gate::Gate;
+
+/// A running gateway, without its admin side.
+pub struct Server {
+    address: SocketAddr,
+    links: Box<[Link]>,
+    counters: Vec<Arc<Counters>>,
+    threads: Vec<JoinHandle<()>>,
+    draining: Arc<AtomicBool>,
+}
+
+/// What every shard is started with.
+struct Plan<F> {
+    config: Arc<Config>,
+    registry: Arc<Registry>,
+    console: Option<Arc<Console>>,
+    gate: Arc<Gate>,
+    directory: Arc<Directory>,
+    links: Box<[Link]>,
+    draining: Arc<AtomicBool>,
+    handler: F,
+}
+
+impl Server {
+    /// Starts the shards. `handler` makes a route's handler over one shard's pool of a plugin; it
+    /// is called on the shard's thread.
+    pub fn start<H, F>(
+        listener: TcpListener,
+        config: Arc<Config>,
+        registry: Arc<Registry>,
+        console: Option<Arc<Console>>,
+        handler: F,
+    ) -> io::Result<Self>
+    where
+        H: Handler,
+        F: Fn(Rc<Pool>) -> H + Send + Sync + 'static,
+    {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let shards = match config.server.shards {
+            Some(shards) => shards.get(),
+            None => std::thread::available_parallelism()?.get(),
+        };
+        let (links, mailboxes): (Vec<_>, Vec<_>) =
+            (0..shards).map(|_| Link::new(config.server.queue)).unzip();
+        let links: Box<[Link]> = links.into();
+        let draining = Arc::new(AtomicBool::new(false));
+        let plan = Arc::new(Plan {
+            gate: Gate::new(config.server.connections),
+            directory: Arc::new(Directory::new(shards)),
+            config,
+            registry,
+            console,
+            links: links.clone(),
+            draining: draining.clone(),
+            handler,
+        });
+        let counters: Vec<_> = (0..shards).map(|_| Arc::new(Counters::default())).collect();
+        let mut listener = Some(listener);
+        let mut threads = Vec::new();
+        for (index, mailbox) in mailboxes.into_iter().enumerate() {
+            let (plan, counters, listener) =
+                (plan.clone(), counters[index].clone(), listener.take());
+            let name = format!("shard-{index}");
+            threads.push(std::thread::Builder::new().name(name).spawn(move || {
+                worker::run(index, &plan, counters, mailbox, listener);
+            })?);
+        }
+        Ok(Self {
+            address,
+            links,
+            counters,
+            threads,
+            draining,
+        })
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The counters of each shard.
+    pub fn counters(&self) -> &[Arc<Counters>] {
+        &self.counters
+    }
+
+    /// Whether it is shutting down.
+    pub fn draining(&self) -> &Arc<AtomicBool> {
+        &self.draining
+    }
+
+    /// The way to close single connections.
+    pub fn closer(&self) -> Closer {
+        Closer {
+            links: self.links.clone(),
+        }
+    }
+
+    /// Stops accepting, closes every connection within `window`, and returns when all are gone or
+    /// `deadline` has passed.
+    pub async fn drain(self, window: Duration, deadline: Duration) {
+        self.draining.store(true, Ordering::Relaxed);
+        for link in &self.links {
+            link.post(Mail::Drain { window, deadline });
+        }
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a shard has panicked; its connections are lost");
+                }
+            }
+        });
+        let _ = joined.await;
+    }
+}
+
+/// Closes connections from outside the shards.
+pub struct Closer {
+    links: Box<[Link]>,
+}
+
+impl Closer {
+    /// Asks for the end of a connection; whether there is such a one is not known here.
+    pub fn close(&self, connection: ConnectionId, cause: CloseCause) {
+        self.links[connection.shard(self.links.len())].post(Mail::Close(connection, cause));
+    }
+}

@@ -1,0 +1,66 @@
+//! Every answer to a request that does not become a connection, but for those a handler gives.
+
+use hyper::StatusCode;
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// No route has this path.
+    Route,
+    /// The route has WebSockets only.
+    NotAnUpgrade,
+    /// Another version of the protocol (RFC 6455 section 4.4).
+    Version,
+    /// The request breaks RFC 6455 section 4.2.1.
+    Malformed(&'static str),
+    /// The page is not from an allowed origin.
+    Origin,
+    /// The process has as many connections as it may.
+    Full,
+    /// It is shutting down.
+    Draining,
+    /// The plugin has no generation yet, or no instance can be had.
+    Unavailable,
+    /// The handler failed or gave an answer that can't be sent.
+    Failed(String),
+}
+
+impl Refusal {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Route => StatusCode::NOT_FOUND,
+            Self::NotAnUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Full | Self::Draining | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The name used in metrics.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::NotAnUpgrade | Self::Version | Self::Malformed(_) => "malformed",
+            Self::Origin => "origin",
+            Self::Full => "limit",
+            Self::Draining => "draining",
+            Self::Unavailable | Self::Failed(_) => "failed",
+        }
+    }
+
+    /// What the client is told. What a handler did wrong is for our log, not for strangers.
+    pub(super) fn words(&self) -> &'static str {
+        match self {
+            Self::Route => "no route has this path\n",
+            Self::NotAnUpgrade => "this path speaks WebSocket: send an upgrade request\n",
+            Self::Version => "this gateway speaks version 13 of WebSocket\n",
+            Self::Malformed(what) => what,
+            Self::Origin => "pages from this origin may not connect\n",
+            Self::Full => "too many connections: try again later\n",
+            Self::Draining => "shutting down: try again\n",
+            Self::Unavailable => "the handler is not ready: try again later\n",
+            Self::Failed(_) => "the handler failed\n",
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What a shard needs to answer requests: its routes with their handlers.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::Plan;
+use super::gate::{Gate, Ticket};
+use crate::config::{Origins, Route};
+use crate::connection::Terms;
+use crate::console::Console;
+use crate::handler::Handler;
+use crate::plugin::Pool;
+use crate::shard::Shard;
+
+/// One shard's view of the routes.
+pub(super) struct Site<H> {
+    shard: Rc<Shard>,
+    router: matchit::Router<usize>,
+    places: Vec<Place<H>>,
+    console: Option<Arc<Console>>,
+    gate: Arc<Gate>,
+    draining: Arc<AtomicBool>,
+    /// How long a client may take to send a request.
+    pub(super) handshake_timeout: Duration,
+    /// Largest head of a request, in bytes.
+    pub(super) headers_max: usize,
+}
+
+/// A route.
+pub(super) struct Place<H> {
+    pub(super) origins: Origins,
+    pub(super) terms: Rc<Terms<H>>,
+}
+
+impl<H: Handler> Site<H> {
+    pub(super) fn new<F: Fn(Rc<Pool>) -> H>(
+        shard: Rc<Shard>,
+        plan: &Plan<F>,
+        pools: &[Rc<Pool>],
+    ) -> Rc<Self> {
+        let mut router = matchit::Router::new();
+        let mut places = Vec::new();
+        for route in &plan.config.routes {
+            router
+                .insert(&route.path, places.len())
+                .expect("the configuration was checked");
+            places.push(Place {
+                origins: route.origins.clone(),
+                terms: terms(route, plan, pools),
+            });
+        }
+        let server = &plan.config.server;
+        Rc::new(Self {
+            shard,
+            router,
+            places,
+            console: plan.console.clone(),
+            gate: plan.gate.clone(),
+            draining: plan.draining.clone(),
+            handshake_timeout: server.handshake_timeout,
+            headers_max: server.headers,
+        })
+    }
+
+    pub(super) fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+
+    pub(super) fn console(&self) -> Option<&Arc<Console>> {
+        self.console.as_ref()
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn admit_connection(&self) -> Option<Ticket> {
+        self.gate.admit_connection()
+    }
+
+    /// The route for a path, with what its `{name}` segments matched, still percent-encoded.
+    pub(super) fn find<'p>(&self, path: &'p str) -> Option<(&Place<H>, Vec<(String, &'p str)>)> {
+        let found = self.router.at(path).ok()?;
+        let params = found
+            .params
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        Some((&self.places[*found.value], params))
+    }
+}
+
+fn terms<H, F: Fn(Rc<Pool>) -> H>(
+    route: &Route,
+    plan: &Plan<F>,
+    pools: &[Rc<Pool>],
+) -> Rc<Terms<H>> {
+    let [plugin] = &route.plugins[..] else {
+        unreachable!("the configuration was checked")
+    };
+    let owner = plan
+        .registry
+        .find(plugin)
+        .expect("the configuration was checked");
+    Rc::new(Terms {
+        handler: (plan.handler)(pools[owner].clone()),
+        owner,
+        limits: Arc::new(route.limits.clone()),
+        on_failure: route.on_failure,
+        on_error: route.on_error,
+    })
+}

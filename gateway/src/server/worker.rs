@@ -1,0 +1,203 @@
+//! A shard's thread: its runtime, its mail, its part of accepting and draining.
+
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, broadcast};
+
+use super::Plan;
+use super::gate::Gate;
+use super::site::Site;
+use crate::close::CloseCause;
+use crate::counters::Counters;
+use crate::handler::Handler;
+use crate::outbox::HIGH_WATER;
+use crate::plugin::{Notice, Plugin, Pool};
+use crate::shard::{Link, Mail, Mailbox, Shard};
+
+/// After a failed accept (no file descriptors left, mostly) the next try waits this long.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Closes during a drain go out in steps of this length, or longer ones if there are few.
+const DRAIN_STEP: Duration = Duration::from_millis(10);
+
+/// Runs a shard until it has drained. Shard 0 is given the listener.
+pub(super) fn run<H: Handler, F: Fn(Rc<Pool>) -> H>(
+    index: usize,
+    plan: &Plan<F>,
+    counters: Arc<Counters>,
+    mailbox: Mailbox,
+    listener: Option<TcpListener>,
+) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default());
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(shard = index, "failed to start a runtime: {error}"),
+    };
+    runtime.block_on(async {
+        let shard = Shard::new(index, plan.links.clone(), plan.directory.clone(), counters);
+        shard.start();
+        let pool =
+            |plugin: &Plugin| Pool::new(plugin.slot().clone(), plugin.limits().instances as usize);
+        let pools: Vec<_> = plan.registry.plugins().iter().map(pool).collect();
+        let site = Site::new(shard, plan, &pools);
+        tokio::task::spawn_local(tidy(plan.registry.notices(), pools));
+        serve(
+            site,
+            plan.gate.clone(),
+            plan.links.clone(),
+            mailbox,
+            listener,
+        )
+        .await;
+    });
+}
+
+/// Reads the shard's mail until it has drained.
+async fn serve<H: Handler>(
+    site: Rc<Site<H>>,
+    gate: Arc<Gate>,
+    links: Box<[Link]>,
+    mut mailbox: Mailbox,
+    listener: Option<TcpListener>,
+) {
+    let accepting = listener.map(|listener| {
+        tokio::task::spawn_local(accept(listener, site.clone(), links, gate.clone()))
+    });
+    let drained = Rc::new(Notify::new());
+    loop {
+        let mail = tokio::select! {
+            mail = mailbox.receive() => mail,
+            () = drained.notified() => return,
+        };
+        match mail {
+            None => return,
+            Some(Mail::Socket(socket, peer)) => match TcpStream::from_std(socket) {
+                Ok(socket) => welcome(&site, &gate, socket, peer),
+                Err(error) => tracing::warn!(%peer, "failed to take a socket over: {error}"),
+            },
+            Some(Mail::Effects(effects)) => site.shard().receive(&effects),
+            Some(Mail::Close(connection, cause)) => {
+                site.shard().request_close(connection, cause);
+            }
+            Some(Mail::Drain { window, deadline }) => {
+                if let Some(accepting) = &accepting {
+                    accepting.abort();
+                }
+                let (site, drained) = (site.clone(), drained.clone());
+                tokio::task::spawn_local(async move {
+                    drain(&site, window, deadline).await;
+                    drained.notify_one();
+                });
+            }
+        }
+    }
+}
+
+/// Accepts sockets and hands them to the shards in turn.
+async fn accept<H: Handler>(
+    listener: TcpListener,
+    site: Rc<Site<H>>,
+    links: Box<[Link]>,
+    gate: Arc<Gate>,
+) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!("failed to listen: {error}"),
+    };
+    for shard in (0..links.len()).cycle() {
+        let (socket, peer) = loop {
+            match listener.accept().await {
+                Ok(accepted) => break accepted,
+                Err(error) => {
+                    tracing::warn!("failed to accept: {error}");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            }
+        };
+        if shard == 0 {
+            welcome(&site, &gate, socket, peer);
+            continue;
+        }
+        match socket.into_std() {
+            Ok(socket) => links[shard].post(Mail::Socket(socket, peer)),
+            Err(error) => tracing::warn!(%peer, "failed to hand a socket over: {error}"),
+        }
+    }
+}
+
+fn welcome<H: Handler>(site: &Rc<Site<H>>, gate: &Arc<Gate>, socket: TcpStream, peer: SocketAddr) {
+    let Some(ticket) = gate.admit_socket() else {
+        // Too many even for a 503: those are answered while handshakes go on.
+        return site.shard().counters().refusals.count("limit");
+    };
+    prepare(&socket);
+    tokio::task::spawn_local(super::http::serve(site.clone(), ticket, socket, peer));
+}
+
+fn prepare(socket: &TcpStream) {
+    let options = socket2::SockRef::from(socket);
+    // A turn's bytes leave in one write already; holding them back for more gains nothing.
+    let no_delay = options.set_tcp_nodelay(true);
+    // Without a bound the kernel takes megabytes for a reader that has stopped, and the outbox
+    // would notice far too late.
+    let low_water = options.set_tcp_notsent_lowat(HIGH_WATER as u32);
+    if let Err(error) = no_delay.and(low_water) {
+        tracing::debug!("failed to set a socket's options: {error}");
+    }
+}
+
+/// Drops instances of old generations as soon as there is a new one, also on a shard without
+/// events.
+async fn tidy(mut notices: broadcast::Receiver<Notice>, pools: Vec<Rc<Pool>>) {
+    while !matches!(
+        notices.recv().await,
+        Err(broadcast::error::RecvError::Closed)
+    ) {
+        for pool in &pools {
+            pool.tidy();
+        }
+    }
+}
+
+/// Closes the shard's connections, spread over `window`, and waits until they are gone, at most
+/// until `deadline`.
+async fn drain<H: Handler>(site: &Rc<Site<H>>, window: Duration, deadline: Duration) {
+    let shard = site.shard();
+    let gone = async {
+        let connections = shard.ids();
+        let steps_max = (window.as_millis() / DRAIN_STEP.as_millis()).max(1) as usize;
+        let steps = connections.chunks(connections.len().div_ceil(steps_max).max(1));
+        // Few connections are spread over the whole window too, by longer steps.
+        let pause = window.div_f64(steps.len().max(1) as f64);
+        for (index, step) in steps.enumerate() {
+            if index > 0 {
+                tokio::time::sleep(pause).await;
+            }
+            for &connection in step {
+                shard.request_close(connection, CloseCause::Drained);
+            }
+        }
+        loop {
+            // Upgrades that were under way when the drain began have become connections since.
+            for connection in shard.ids() {
+                shard.request_close(connection, CloseCause::Drained);
+            }
+            if shard.connections() == 0 {
+                return;
+            }
+            tokio::time::sleep(DRAIN_STEP).await;
+        }
+    };
+    if tokio::time::timeout(deadline, gone).await.is_err() {
+        tracing::warn!(
+            connections = shard.connections(),
+            "drain deadline reached; dropping the rest"
+        );
+    }
+}

@@ -1,0 +1,480 @@
+//! One core's share of the gateway: its connections' outboxes, its hub, and the turn of its loop.
+//!
+//! A shard is a thread with a current-thread runtime. Everything here belongs to that thread and
+//! needs no locks; `RefCell` borrows are short and never across an await. What one turn of the
+//! loop produced for a connection leaves in one write at the turn's end.
+
+mod link;
+mod signal;
+mod table;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::{Duration, Instant};
+
+use crate::close::{CloseCause, CloseFrame};
+use crate::codec::{self, Opcode};
+use crate::config::RouteLimits;
+use crate::counters::Counters;
+use crate::directory::Directory;
+use crate::effects::{Effect, Effects};
+use crate::heartbeat::{Due, Heartbeats, Millis};
+use crate::hub::Hub;
+use crate::message::ConnectionId;
+
+pub use link::{Link, Mail, Mailbox};
+pub use signal::{Signal, Wake};
+pub use table::{Delivery, Seat};
+
+use table::Table;
+
+/// One read takes at most this much; a turn's answers to it leave in one write. Larger reads would
+/// let one connection keep the others waiting longer.
+pub const SCRATCH_SIZE: usize = 64 << 10;
+/// How many unused read buffers and effect lists a shard keeps.
+const SPARE: usize = 4;
+/// How often the coarse clock moves and due heartbeats are looked at. Timeouts are late by up to
+/// this much.
+const SWEEP: Duration = Duration::from_millis(100);
+
+thread_local! {
+    /// The shard that runs on this thread. Guest stores must be `Send` and so can't hold the `Rc`;
+    /// the host functions, which only ever run on the shard's own thread, find it here.
+    static CURRENT: OnceCell<Rc<Shard>> = const { OnceCell::new() };
+}
+
+/// The shard of this thread; none on threads that serve no connections.
+pub fn with_current<R>(f: impl FnOnce(Option<&Rc<Shard>>) -> R) -> R {
+    CURRENT.with(|current| f(current.get()))
+}
+
+/// One core's share of the gateway.
+pub struct Shard {
+    index: usize,
+    hub: RefCell<Hub>,
+    table: RefCell<Table>,
+    directory: Arc<Directory>,
+    /// The ways to the other shards, by index; the own one is not used.
+    links: Box<[Link]>,
+    /// What goes to the other shards at the end of this turn, by index.
+    outgoing: RefCell<Box<[Effects]>>,
+    turn_end: Cell<Option<Waker>>,
+    scratch: RefCell<Vec<Box<[u8]>>>,
+    effects: RefCell<Vec<Effects>>,
+    heartbeats: RefCell<Heartbeats>,
+    started: Instant,
+    now: Cell<Millis>,
+    next_id: Cell<u64>,
+    counters: Arc<Counters>,
+}
+
+impl Shard {
+    /// The shard `index` of as many as there are links. Call on the shard's thread, in its runtime.
+    pub fn new(
+        index: usize,
+        links: Box<[Link]>,
+        directory: Arc<Directory>,
+        counters: Arc<Counters>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            index,
+            hub: RefCell::default(),
+            table: RefCell::new(Table::new(counters.clone())),
+            directory,
+            outgoing: RefCell::new(links.iter().map(|_| Effects::default()).collect()),
+            links,
+            turn_end: Cell::new(None),
+            scratch: RefCell::default(),
+            effects: RefCell::default(),
+            heartbeats: RefCell::default(),
+            started: Instant::now(),
+            now: Cell::new(0),
+            next_id: Cell::new(1),
+            counters,
+        })
+    }
+
+    /// Makes this the thread's shard and starts its two tasks: the turn's end and the sweep.
+    pub fn start(self: &Rc<Self>) {
+        CURRENT.with(|current| {
+            // A second shard on one thread can only be a test's; the first one stays.
+            let _ = current.set(self.clone());
+        });
+        tokio::task::spawn_local(end_turns(self.clone()));
+        tokio::task::spawn_local(sweep(self.clone()));
+    }
+
+    /// What this shard counts.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many connections it holds.
+    pub fn connections(&self) -> usize {
+        self.table.borrow().len()
+    }
+
+    /// Gives a new connection its id and its outbox. `owner` is the plugin that serves it.
+    pub fn admit(
+        &self,
+        socket: OwnedWriteHalf,
+        limits: Arc<RouteLimits>,
+        owner: usize,
+    ) -> (Seat, Rc<Signal>) {
+        let id = self.next_id.get();
+        self.next_id.set(id + 1);
+        let id = ConnectionId(id * self.links.len() as u64 + self.index as u64);
+        let signal = Rc::new(Signal::default());
+        let first_look = self.now.get() + 1;
+        let key = self.table.borrow_mut().insert(
+            id,
+            socket,
+            limits,
+            owner,
+            signal.clone(),
+            self.now.get(),
+        );
+        self.heartbeats.borrow_mut().schedule(first_look, id);
+        self.counters.opened.add(1);
+        (Seat { id, key }, signal)
+    }
+
+    /// Frees a connection's place. Its socket closes.
+    pub fn dismiss(&self, seat: Seat) {
+        self.unsubscribe_all(seat);
+        self.table.borrow_mut().remove(seat.key);
+        self.counters.closed.add(1);
+    }
+
+    /// The connections of this shard.
+    pub fn ids(&self) -> Vec<ConnectionId> {
+        self.table.borrow().ids()
+    }
+
+    /// Asks a connection to end; the first cause wins.
+    pub fn request_close(&self, id: ConnectionId, cause: CloseCause) -> bool {
+        self.table
+            .borrow()
+            .signal(id)
+            .is_some_and(|signal| signal.request_close(cause))
+    }
+
+    /// Buffers for one event's effects. They go back with [`Shard::give_effects`], so that an idle
+    /// connection holds none.
+    pub fn take_effects(&self) -> Effects {
+        self.effects.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes effects back, emptied. A few are kept.
+    pub fn give_effects(&self, mut effects: Effects) {
+        let mut spares = self.effects.borrow_mut();
+        if spares.len() < SPARE {
+            effects.clear();
+            spares.push(effects);
+        }
+    }
+
+    /// A buffer to read into. It goes back with [`Shard::give_scratch`]; there are as many as
+    /// events are under way at once, which is one unless handlers wait.
+    pub fn take_scratch(&self) -> Box<[u8]> {
+        let spare = self.scratch.borrow_mut().pop();
+        spare.unwrap_or_else(|| vec![0; SCRATCH_SIZE].into_boxed_slice())
+    }
+
+    /// Takes a read buffer back. A few are kept.
+    pub fn give_scratch(&self, scratch: Box<[u8]>) {
+        let mut spares = self.scratch.borrow_mut();
+        if spares.len() < SPARE {
+            spares.push(scratch);
+        }
+    }
+
+    /// Something came from the peer.
+    pub fn seen(&self, seat: Seat) {
+        self.table.borrow_mut().seen(seat.key, self.now.get());
+    }
+
+    /// What `send` answers for a message of `len` bytes to `to`, behind `ahead` bytes for it that
+    /// the same event has recorded. `sender` is the plugin that asks.
+    pub fn delivery(&self, to: ConnectionId, sender: usize, ahead: usize, len: usize) -> Delivery {
+        let shard = to.shard(self.links.len());
+        if shard == self.index {
+            return self.table.borrow_mut().delivery(to, sender, ahead, len);
+        }
+        match self.links[shard].has_room(self.outgoing.borrow()[shard].cost() + len) {
+            true => Delivery::Queued,
+            false => {
+                self.counters.drops.count("shard-queue");
+                Delivery::Dropped
+            }
+        }
+    }
+
+    /// The process's directory of topics.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Whether a connection of this shard is subscribed.
+    pub fn is_subscribed(&self, id: ConnectionId, topic: &str) -> bool {
+        let key = self.table.borrow().key(id);
+        key.is_some_and(|key| self.hub.borrow().is_subscribed(key, topic))
+    }
+
+    /// How many topics a connection of this shard is subscribed to.
+    pub fn subscriptions(&self, id: ConnectionId) -> usize {
+        let key = self.table.borrow().key(id);
+        key.map_or(0, |key| self.hub.borrow().subscriptions(key))
+    }
+
+    /// Puts an event's effects into force, in order. Returns the close frame if the handler closed
+    /// its connection. `seat` is the event's connection; an upgrade has none.
+    pub fn apply(&self, seat: Option<Seat>, effects: &Effects) -> Option<CloseFrame> {
+        let mut close = None;
+        for effect in effects.list() {
+            match effect {
+                Effect::Send { to, frame } => self.send(seat, *to, effects, effect, frame),
+                Effect::Publish {
+                    topic,
+                    frame,
+                    except,
+                } => {
+                    let topic = effects.topic(topic);
+                    self.counters.publishes.add(1);
+                    self.publish_here(topic, effects.bytes(frame), *except);
+                    self.publish_elsewhere(topic, effects, effect, frame.len());
+                }
+                Effect::Subscribe { topic, label } => {
+                    if let Some(seat) = seat {
+                        let new = self.hub.borrow_mut().subscribe(seat.key, topic);
+                        let label = label.as_deref();
+                        self.directory
+                            .subscribed(self.index, topic, seat.id, label, new);
+                    }
+                }
+                Effect::Unsubscribe { topic } => {
+                    if let Some(seat) = seat
+                        && self.hub.borrow_mut().unsubscribe(seat.key, topic)
+                    {
+                        self.directory.unsubscribed(self.index, topic, seat.id);
+                    }
+                }
+                Effect::Close(frame) => close = close.or_else(|| Some(frame.clone())),
+            }
+        }
+        close
+    }
+
+    /// Takes what another shard sent here: sends and publishes to this shard's connections.
+    pub fn receive(&self, effects: &Effects) {
+        for effect in effects.list() {
+            match effect {
+                Effect::Send { to, frame } => {
+                    let mut table = self.table.borrow_mut();
+                    if let Some(key) = table.key(*to) {
+                        let span = table.append(effects.bytes(frame));
+                        table.push(key, span);
+                    }
+                }
+                Effect::Publish {
+                    topic,
+                    frame,
+                    except,
+                } => {
+                    self.publish_here(effects.topic(topic), effects.bytes(frame), *except);
+                }
+                // Not sent between shards: see `Effects::copy`.
+                Effect::Subscribe { .. } | Effect::Unsubscribe { .. } | Effect::Close(_) => {}
+            }
+        }
+        self.wake_turn_end();
+    }
+
+    fn send(
+        &self,
+        seat: Option<Seat>,
+        to: ConnectionId,
+        effects: &Effects,
+        effect: &Effect,
+        frame: &std::ops::Range<usize>,
+    ) {
+        let shard = to.shard(self.links.len());
+        if shard != self.index {
+            self.outgoing.borrow_mut()[shard].copy(effects, effect);
+            return self.wake_turn_end();
+        }
+        let mut table = self.table.borrow_mut();
+        let key = match seat {
+            Some(seat) if seat.id == to => Some(seat.key),
+            _ => table.key(to),
+        };
+        let Some(key) = key else {
+            return self.counters.drops.count("closing");
+        };
+        let span = table.append(effects.bytes(frame));
+        table.push(key, span);
+        drop(table);
+        self.wake_turn_end();
+    }
+
+    fn publish_here(&self, topic: &str, frame: &[u8], except: Option<ConnectionId>) {
+        let (hub, mut table) = (self.hub.borrow(), self.table.borrow_mut());
+        let subscribers = hub.subscribers(topic);
+        if subscribers.is_empty() {
+            return;
+        }
+        let span = table.append(frame);
+        match except.and_then(|id| table.key(id)) {
+            Some(except) => {
+                for &key in subscribers.iter().filter(|&&key| key != except) {
+                    table.push(key, span.clone());
+                }
+            }
+            None => subscribers
+                .iter()
+                .for_each(|&key| table.push(key, span.clone())),
+        }
+        drop(table);
+        self.wake_turn_end();
+    }
+
+    fn publish_elsewhere(&self, topic: &str, effects: &Effects, effect: &Effect, len: usize) {
+        for (shard, link) in self.links.iter().enumerate() {
+            if shard == self.index || self.directory.subscribers_on(shard, topic) == 0 {
+                continue;
+            }
+            let outgoing = &mut self.outgoing.borrow_mut()[shard];
+            if link.has_room(outgoing.cost() + len) {
+                outgoing.copy(effects, effect);
+            } else {
+                self.counters.drops.count("shard-queue");
+            }
+        }
+        self.wake_turn_end();
+    }
+
+    /// Queues a pong for a ping's payload (RFC 6455 section 5.5.3).
+    pub fn pong(&self, seat: Seat, payload: &[u8]) {
+        self.table.borrow_mut().push_pong(seat.key, payload);
+        self.wake_turn_end();
+    }
+
+    /// Queues the close frame; nothing is sent after it. A frame with code 1005 goes out empty,
+    /// none means that nothing can be sent any more.
+    pub fn close(&self, seat: Seat, cause: &CloseCause) {
+        self.table.borrow_mut().close(seat.key, cause);
+        self.wake_turn_end();
+    }
+
+    /// Ends a connection's subscriptions.
+    pub fn unsubscribe_all(&self, seat: Seat) {
+        self.hub.borrow_mut().unsubscribe_all(seat.key, |topic| {
+            self.directory.unsubscribed(self.index, topic, seat.id);
+        });
+    }
+
+    /// Whether everything queued for the connection has been written.
+    pub fn is_flushed(&self, seat: Seat) -> bool {
+        self.table.borrow().is_flushed(seat.key)
+    }
+
+    /// Ends the sending side of a connection's socket, once all is flushed.
+    pub fn shutdown(&self, seat: Seat) {
+        self.table.borrow().shutdown(seat.key);
+    }
+
+    fn wake_turn_end(&self) {
+        if let Some(waker) = self.turn_end.take() {
+            waker.wake();
+        }
+    }
+
+    /// Writes all that this turn produced.
+    fn end_turn(self: &Rc<Self>) {
+        let blocked = self.table.borrow_mut().flush_dirty();
+        for seat in blocked {
+            let task = tokio::task::spawn_local(write_backlog(self.clone(), seat));
+            self.table
+                .borrow_mut()
+                .set_writer(seat, task.abort_handle());
+        }
+        for (outgoing, link) in self.outgoing.borrow_mut().iter_mut().zip(&self.links) {
+            if !outgoing.is_empty() {
+                link.send(std::mem::take(outgoing));
+            }
+        }
+    }
+
+    fn is_turn_empty(&self) -> bool {
+        !self.table.borrow().is_dirty() && self.outgoing.borrow().iter().all(Effects::is_empty)
+    }
+
+    /// Pings and closes what is due at this tick of the coarse clock.
+    fn look_at_heartbeats(&self) {
+        let now = self.now.get();
+        let mut heartbeats = self.heartbeats.borrow_mut();
+        while let Some(id) = heartbeats.pop(now) {
+            let mut table = self.table.borrow_mut();
+            match table.check_pulse(id, now) {
+                None => {}
+                Some(Due::Close) => {
+                    if let Some(signal) = table.signal(id) {
+                        signal.request_close(CloseCause::Idle);
+                    }
+                }
+                Some(Due::Wait(until)) => heartbeats.schedule(until, id),
+                Some(Due::Ping(until)) => {
+                    let mut ping = Vec::with_capacity(codec::HEAD_MAX);
+                    codec::append(&mut ping, Opcode::Ping, &[]);
+                    table.push_control(id, &ping);
+                    heartbeats.schedule(until, id);
+                }
+            }
+        }
+        self.wake_turn_end();
+    }
+}
+
+/// Runs behind all tasks that were ready when the first of them produced something, and writes
+/// what they produced together.
+async fn end_turns(shard: Rc<Shard>) {
+    loop {
+        std::future::poll_fn(|context| {
+            if shard.is_turn_empty() {
+                shard.turn_end.set(Some(context.waker().clone()));
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+        shard.end_turn();
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Writes one blocked connection's backlog as its peer reads. Ends with the backlog or with the
+/// connection.
+async fn write_backlog(shard: Rc<Shard>, seat: Seat) {
+    loop {
+        let writable =
+            std::future::poll_fn(|context| shard.table.borrow().poll_writable(seat, context));
+        if !writable.await || !shard.table.borrow_mut().flush_blocked(seat) {
+            return;
+        }
+    }
+}
+
+async fn sweep(shard: Rc<Shard>) {
+    let mut tick = tokio::time::interval(SWEEP);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        shard.now.set(shard.started.elapsed().as_millis() as Millis);
+        shard.look_at_heartbeats();
+    }
+}

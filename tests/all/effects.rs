@@ -1,0 +1,102 @@
+//! What a handler did takes effect when it returns `ok`, and not at all when it does not.
+
+use crate::client::Client;
+use crate::gateway::{Gateway, Setup};
+
+fn fail() -> Setup {
+    Gateway::with("fail").route("on_failure = \"keep\"")
+}
+
+/// Has one connection do everything and fail, and checks that nothing has come of it.
+async fn nothing_comes_of(gateway: &Gateway, command: &str) -> Client {
+    let (mut culprit, mut listener) = (gateway.connect("/").await, gateway.connect("/").await);
+    assert_eq!(listener.ask("count").await, "0");
+    culprit.send(command).await;
+    assert_eq!(culprit.ask("state").await, "", "neither a send nor a state");
+    assert_eq!(culprit.ask("count").await, "0", "no subscription");
+    culprit.silent().await;
+    listener.silent().await;
+    culprit
+}
+
+#[tokio::test]
+async fn after_ok_everything_happens_in_order() {
+    let gateway = fail().start().await;
+    let (mut doer, mut listener) = (gateway.connect("/").await, gateway.connect("/").await);
+    assert_eq!(listener.ask("count").await, "0");
+    doer.send("succeed").await;
+    assert_eq!(doer.recv().await, "sent");
+    assert_eq!(doer.recv().await, "published");
+    assert_eq!(doer.closed().await, Some((4000, "closed".to_owned())));
+    assert_eq!(listener.recv().await, "published");
+    listener.silent().await;
+}
+
+#[tokio::test]
+async fn after_an_err_nothing_happens_but_a_log_line_and_a_count() {
+    let gateway = fail().start().await;
+    let mut culprit = nothing_comes_of(&gateway, "fail").await;
+    assert_eq!(
+        gateway.metric(r#"failures_total{kind="error"}"#).await,
+        1,
+        "it is counted"
+    );
+    gateway.until_log("handler error: failed as asked").await;
+    culprit.send("succeed").await;
+    assert_eq!(culprit.recv().await, "sent");
+}
+
+#[tokio::test]
+async fn after_a_trap_nothing_happens() {
+    let gateway = fail().start().await;
+    nothing_comes_of(&gateway, "trap").await;
+    assert_eq!(gateway.metric(r#"failures_total{kind="trap"}"#).await, 1);
+    gateway.until_log("trapped as asked").await;
+}
+
+#[tokio::test]
+async fn after_a_missed_deadline_nothing_happens() {
+    let gateway = fail().start().await;
+    nothing_comes_of(&gateway, "spin").await;
+    let missed = r#"failures_total{kind="deadline"}"#;
+    assert_eq!(gateway.metric(missed).await, 1);
+    gateway.until_log("deadline missed").await;
+}
+
+#[tokio::test]
+async fn an_err_keeps_the_state_of_the_event_before() {
+    let gateway = Gateway::with("directory").start().await;
+    let mut client = gateway.connect("/").await;
+    assert_eq!(client.ask("set-state kept").await, "ok");
+    assert!(client.ask("nonsense").await.starts_with("error: "));
+    assert_eq!(client.ask("state").await, "kept");
+}
+
+#[tokio::test]
+async fn a_route_may_close_on_an_err() {
+    let setup = Gateway::with("fail").route("on_error = \"close\"");
+    let gateway = setup.start().await;
+    let (mut culprit, mut listener) = (gateway.connect("/").await, gateway.connect("/").await);
+    assert_eq!(listener.ask("count").await, "0");
+    culprit.send("fail").await;
+    let frame = culprit.next().await;
+    let frame = frame.expect("it is open").expect("it is whole");
+    assert!(frame.is_close(), "nothing was sent before: {frame:?}");
+    assert_eq!(frame.into_data()[..2], 1011_u16.to_be_bytes());
+    listener.silent().await;
+    assert_eq!(gateway.metric(r#"failures_total{kind="error"}"#).await, 1);
+}
+
+#[tokio::test]
+async fn of_a_refused_upgrade_nothing_happens() {
+    let gateway = Gateway::with("upgrade").start().await;
+    let mut watcher = gateway.connect("/?watch&state=watching").await;
+    assert_eq!(watcher.ask("state").await, "watching");
+    for refused in ["/refused?reject=403", "/trapped?trap", "/late?spin"] {
+        let refused = Client::try_connect(gateway.address, refused, &[]).await;
+        assert!(refused.is_err());
+    }
+    gateway.connect("/granted").await;
+    assert_eq!(watcher.recv().await, "/granted");
+    watcher.silent().await;
+}

@@ -1,0 +1,64 @@
+//! The components the tests run: the real plugins, and a fixture for each way to misbehave.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+/// The workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Where the components are, built on first use.
+static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+    tidegate::plugin::builder::ensure_target(workspace()).expect("the wasm target can be added");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(workspace())
+        .args(["build", "--release", "--target", "wasm32-wasip2"]);
+    cargo.args([
+        "-p",
+        "echo",
+        "-p",
+        "chat",
+        "-p",
+        "guests",
+        "--lib",
+        "--examples",
+    ]);
+    // What the outer `cargo test` sets for this package is not meant for that build.
+    cargo
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTFLAGS");
+    let output = cargo.output().expect("cargo can be run");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| workspace().join("target"));
+    target.join("wasm32-wasip2").join("release")
+});
+
+/// The component of that name: a plugin's, or a fixture's.
+pub fn path(name: &str) -> PathBuf {
+    let file = format!("{}.wasm", name.replace('-', "_"));
+    [BUILT.join(&file), BUILT.join("examples").join(&file)]
+        .into_iter()
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("no plugin and no fixture is called {name:?}"))
+}
+
+/// Its bytes.
+pub fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(path(name)).expect("a component can be read")
+}
+
+/// Its bytes with a custom section at the end: the same plugin under another digest.
+pub fn variant(name: &str, mark: u8) -> Vec<u8> {
+    let mut bytes = bytes(name);
+    // Section 0 is custom: its size, then its name with a length, then anything.
+    bytes.extend([0, 4, 2, b'n', b'o', mark]);
+    bytes
+}

@@ -1,0 +1,35 @@
+//! Tests of the whole gateway: the real binary as a process, real sockets, real components.
+//!
+//! Nothing here is mocked and nothing is timed: a test waits for what must happen, and fails when
+//! it has not happened after [`PATIENCE`].
+
+use std::time::Duration;
+
+mod client;
+mod gateway;
+mod guests;
+
+mod admin;
+mod bounds;
+mod chat;
+mod config;
+mod dev;
+mod echo;
+mod effects;
+mod isolation;
+mod lifecycle;
+mod output;
+mod protocol;
+mod refused;
+mod reload;
+mod shutdown;
+mod slow;
+mod swap;
+mod topics;
+mod upgrade;
+mod watch;
+
+/// How long a test waits for what must happen. Far longer than it ever takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test watches for what must not happen.
+const WATCH: Duration = Duration::from_millis(200);

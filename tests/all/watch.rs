@@ -1,0 +1,184 @@
+//! Reloads by the watched file: every way a file changes, and what is no change.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::time::SystemTime;
+
+use crate::WATCH;
+use crate::client::Client;
+use crate::gateway::Gateway;
+use crate::guests;
+
+/// A gateway that watches, and a client that stays connected.
+async fn watching() -> (Gateway, Client) {
+    let gateway = Gateway::with("generation").start().await;
+    let mut client = gateway.connect("/").await;
+    assert_eq!(client.ask("a").await, "1 a");
+    (gateway, client)
+}
+
+fn variant(mark: u8) -> Vec<u8> {
+    guests::variant("generation", mark)
+}
+
+#[tokio::test]
+async fn a_file_written_in_place_is_loaded() {
+    let (gateway, mut client) = watching().await;
+    for generation in 2..=4 {
+        fs::write(gateway.component(), variant(generation)).expect("it is ours");
+        gateway.until_generation(generation.into()).await;
+        assert_eq!(client.ask("a").await, format!("{generation} a"));
+    }
+}
+
+#[tokio::test]
+async fn a_file_written_with_a_pause_is_loaded_when_it_is_whole() {
+    let (gateway, mut client) = watching().await;
+    let bytes = variant(2);
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let mut file = File::create(gateway.component()).expect("it is ours");
+    file.write_all(first).expect("it can be written");
+    // The pause lasts until the half has been looked at, and refused.
+    let status = gateway
+        .until_status("refused", |status| status["last_error"].is_object())
+        .await;
+    assert_eq!(status["state"], "serving-last-good");
+    assert_eq!(client.ask("a").await, "1 a");
+    file.write_all(second).expect("it can be written");
+    drop(file);
+    gateway.until_generation(2).await;
+    assert_eq!(client.ask("a").await, "2 a");
+    let status = gateway.status().await;
+    assert_eq!(status["last_error"], serde_json::Value::Null);
+}
+
+#[tokio::test]
+async fn a_file_renamed_over_the_old_one_is_loaded() {
+    let (gateway, mut client) = watching().await;
+    for generation in 2..=4 {
+        gateway.put(&variant(generation));
+        gateway.until_generation(generation.into()).await;
+        assert_eq!(client.ask("a").await, format!("{generation} a"));
+    }
+}
+
+#[tokio::test]
+async fn a_file_saved_as_editors_do_is_loaded() {
+    let (gateway, mut client) = watching().await;
+    for generation in 2..=4 {
+        let backup = gateway.folder().join("plugin.wasm~");
+        fs::rename(gateway.component(), backup).expect("it is there");
+        fs::write(gateway.component(), variant(generation)).expect("its place is free");
+        gateway.until_generation(generation.into()).await;
+        assert_eq!(client.ask("a").await, format!("{generation} a"));
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_is_swapped_is_loaded() {
+    let (gateway, mut client) = watching().await;
+    let versions = gateway.folder().join("versions");
+    fs::create_dir(&versions).expect("its place is free");
+    for generation in 2..=4_u8 {
+        let version = versions.join(generation.to_string());
+        fs::write(&version, variant(generation)).expect("its place is free");
+        let link = gateway.folder().join("next");
+        symlink(&version, &link).expect("its place is free");
+        fs::rename(link, gateway.component()).expect("it is there");
+        gateway.until_generation(generation.into()).await;
+        assert_eq!(client.ask("a").await, format!("{generation} a"));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_deleted_leaves_the_last_good_generation() {
+    let (gateway, mut client) = watching().await;
+    fs::remove_file(gateway.component()).expect("it is there");
+    gateway
+        .until_log("the file is gone; the generation in place stays")
+        .await;
+    assert_eq!(client.ask("a").await, "1 a");
+    assert_eq!(gateway.admin("GET", "/readyz").await.status, 200);
+    gateway.put(&variant(2));
+    gateway.until_generation(2).await;
+    assert_eq!(client.ask("a").await, "2 a");
+}
+
+#[tokio::test]
+async fn a_file_that_comes_back_as_it_was_is_no_reload() {
+    let (gateway, mut client) = watching().await;
+    fs::remove_file(gateway.component()).expect("it is there");
+    gateway.until_log("the file is gone").await;
+    gateway.put(&guests::bytes("generation"));
+    tokio::time::sleep(WATCH).await;
+    assert_eq!(client.ask("a").await, "1 a");
+    // The next change is the second generation, so there was no other.
+    gateway.put(&variant(2));
+    gateway.until_generation(2).await;
+    assert_eq!(client.ask("a").await, "2 a");
+}
+
+#[tokio::test]
+async fn what_leaves_the_bytes_as_they_are_is_no_reload() {
+    let (gateway, mut client) = watching().await;
+    let touched = File::options().append(true).open(gateway.component());
+    touched
+        .and_then(|file| file.set_modified(SystemTime::now()))
+        .expect("it is ours");
+    tokio::time::sleep(WATCH).await;
+    fs::write(gateway.component(), guests::bytes("generation")).expect("it is ours");
+    tokio::time::sleep(WATCH).await;
+    fs::write(gateway.folder().join("other.wasm"), variant(9)).expect("its place is free");
+    tokio::time::sleep(WATCH).await;
+    assert_eq!(client.ask("a").await, "1 a");
+    gateway.put(&variant(2));
+    gateway.until_generation(2).await;
+    assert_eq!(client.ask("a").await, "2 a");
+}
+
+#[tokio::test]
+async fn a_bad_file_replaced_by_the_old_one_leaves_no_error() {
+    let (gateway, mut client) = watching().await;
+    gateway.put(b"not wasm");
+    gateway
+        .until_status("refused", |status| status["last_error"].is_object())
+        .await;
+    gateway.put(&guests::bytes("generation"));
+    let status = gateway
+        .until_status("mended", |status| status["last_error"].is_null())
+        .await;
+    assert_eq!(status["state"], "serving");
+    assert_eq!(status["generation"], 1);
+    assert_eq!(client.ask("a").await, "1 a");
+}
+
+#[tokio::test]
+async fn touching_the_file_does_not_undo_a_rollback() {
+    let (gateway, mut client) = watching().await;
+    gateway.put(&variant(2));
+    gateway.until_generation(2).await;
+    let path = "/plugins/generation/rollback";
+    assert_eq!(gateway.admin("POST", path).await.status, 200);
+    fs::write(gateway.component(), variant(2)).expect("it is ours");
+    tokio::time::sleep(WATCH).await;
+    assert_eq!(client.ask("a").await, "1 a");
+    // But the older file is a deployment, of the third generation.
+    gateway.put(&guests::bytes("generation"));
+    gateway.until_generation(3).await;
+    assert_eq!(client.ask("a").await, "3 a");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_watched_is_loaded_when_asked_for() {
+    let gateway = Gateway::with("generation")
+        .plugin("watch = false")
+        .start()
+        .await;
+    let mut client = gateway.connect("/").await;
+    gateway.put(&variant(2));
+    tokio::time::sleep(WATCH).await;
+    assert_eq!(client.ask("a").await, "1 a");
+    assert_eq!(gateway.reload().await.json()["generation"], 2);
+    assert_eq!(client.ask("a").await, "2 a");
+}

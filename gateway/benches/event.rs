@@ -162,7 +162,7 @@ fn publish(criterion: &mut Criterion) {
                 topic: "room".into(),
                 label: None,
             });
-            shard.apply(Some(seat), &effects);
+            shard.apply(Some(seat), 0, &effects);
             clients.push(client);
         }
         clients
@@ -179,7 +179,7 @@ fn publish(criterion: &mut Criterion) {
             runtime.block_on(async {
                 let begun = cpu_time();
                 for _ in 0..times {
-                    shard.apply(None, &effects);
+                    shard.apply(None, 0, &effects);
                     // The turn ends behind this task: all is written then.
                     tokio::task::yield_now().await;
                 }

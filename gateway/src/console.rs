@@ -110,7 +110,7 @@ impl Console {
         self.record(Build::BuildFailed { output });
     }
 
-    /// A build gave what is in place already, so there was nothing to load.
+    /// A build gave what was loaded last, as this generation, so there was nothing to load.
     pub fn unchanged(&self, generation: u64) {
         let plugin = self.registry.plugins()[self.plugin].name().to_string();
         self.report(&Report::Unchanged { plugin, generation });

@@ -21,6 +21,9 @@ pub enum Effect {
         to: ConnectionId,
         /// Where its frame lies, see [`Effects::bytes`].
         frame: Range<usize>,
+        /// The plugin that sends, on the way to another shard: only there is it known whose
+        /// connection the receiver is.
+        sender: Option<usize>,
     },
     /// A frame for all subscribers of a topic.
     Publish {
@@ -117,7 +120,11 @@ impl Effects {
             Some(_) => *self.others.entry(to).or_default() += frame.len(),
             first => *first = Some((to, frame.len())),
         }
-        self.list.push(Effect::Send { to, frame });
+        self.list.push(Effect::Send {
+            to,
+            frame,
+            sender: None,
+        });
     }
 
     /// Records a message for a topic's subscribers.
@@ -137,13 +144,17 @@ impl Effects {
         self.list.push(effect);
     }
 
-    /// Copies a send or publish of another event, frame included. Other effects belong to their
-    /// own connection and shard and are not copied.
-    pub fn copy(&mut self, from: &Effects, effect: &Effect) {
+    /// Copies a send or publish of another event of the plugin `sender`, frame included. Other
+    /// effects belong to their own connection and shard and are not copied.
+    pub fn copy(&mut self, from: &Effects, effect: &Effect, sender: usize) {
         match effect {
-            Effect::Send { to, frame } => {
+            Effect::Send { to, frame, .. } => {
                 let frame = self.append(from.bytes(frame));
-                self.list.push(Effect::Send { to: *to, frame });
+                self.list.push(Effect::Send {
+                    to: *to,
+                    frame,
+                    sender: Some(sender),
+                });
             }
             Effect::Publish {
                 topic,

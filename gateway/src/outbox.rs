@@ -5,13 +5,16 @@
 //! of its own, the *backlog*, it holds only when the socket would block. Pure: no sockets, no
 //! async; the writer is a closure.
 
+mod backlog;
+
 use std::io::{self, IoSlice};
 use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use crate::codec;
 use crate::config::SlowConsumer;
+
+use backlog::{Backlog, Control};
 
 /// Above this many bytes waiting, `send` answers `queued` and `on-drain` follows: about what the
 /// kernel takes at once for a socket whose reader keeps up (`TCP_NOTSENT_LOWAT` is set to it).
@@ -82,7 +85,8 @@ impl Outbox {
     /// empty outbox has room for any one frame, else a message larger than the outbox could never
     /// be sent.
     pub fn has_room(&self, ahead: usize, len: usize) -> bool {
-        let queued = self.queued() + ahead;
+        // A pong or ping that waits aside takes none of the room: there is at most one of each.
+        let queued = self.pending_bytes + self.backlog.len() + ahead;
         !self.closing && (queued == 0 || queued + len <= self.limit)
     }
 
@@ -127,8 +131,7 @@ impl Outbox {
             SlowConsumer::DropOldest => {
                 // What this turn has queued may be what is to give way.
                 self.keep_pending(turn, 0);
-                let fixed = self.control.bytes.len();
-                match self.backlog.drop_oldest(len + fixed, self.limit) {
+                match self.backlog.drop_oldest(len, self.limit) {
                     Some(dropped) => {
                         self.append(span);
                         Push::Replaced(dropped)
@@ -279,126 +282,6 @@ fn slices_from<'a>(spans: &[Span], turn: &'a [u8], mut skip: usize) -> SmallVec<
         }
     }
     slices
-}
-
-/// Whole frames that the socket did not take, and the rest of the one it took in part.
-#[derive(Debug, Default)]
-struct Backlog {
-    bytes: Vec<u8>,
-    /// Where the unwritten bytes begin.
-    start: usize,
-    /// Where the first frame begins of which nothing is written; not before `start`.
-    boundary: usize,
-}
-
-impl Backlog {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.start
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The rest of the frame that is begun, and the whole frames after it.
-    fn parts(&self) -> (&[u8], &[u8]) {
-        self.bytes[self.start..].split_at(self.boundary - self.start)
-    }
-
-    fn append(&mut self, frames: &[u8]) {
-        self.bytes.extend_from_slice(frames);
-    }
-
-    /// `n` bytes were written.
-    fn advance(&mut self, n: usize) {
-        self.start += n;
-        while self.boundary < self.start {
-            self.boundary += codec::frame_len(&self.bytes[self.boundary..]);
-        }
-        if self.is_empty() {
-            // Memory is held under backpressure only.
-            *self = Self::default();
-        } else if self.start > self.bytes.len() / 2 {
-            self.bytes.drain(..self.start);
-            self.boundary -= self.start;
-            self.start = 0;
-        }
-    }
-
-    fn keep_begun(&mut self) {
-        self.bytes.truncate(self.boundary);
-        self.advance(0);
-    }
-
-    /// Drops whole data frames from the front until `len` bytes more are within `limit`, or nothing
-    /// else waits; returns how many. Control frames stay. None, and nothing is dropped, if there
-    /// would be no room even then. What stays in front of the survivors is moved up to them, so
-    /// that the cost is that of the begun frame, not of the backlog.
-    fn drop_oldest(&mut self, len: usize, limit: usize) -> Option<usize> {
-        let need = (self.len() + len).saturating_sub(limit);
-        let (mut at, mut freed, mut dropped) = (self.boundary, 0, 0);
-        let mut kept = self.bytes[self.start..self.boundary].to_vec();
-        let begun = kept.len();
-        while freed < need && at < self.bytes.len() {
-            let frame = at..at + codec::frame_len(&self.bytes[at..]);
-            if codec::is_control(self.bytes[at]) {
-                kept.extend_from_slice(&self.bytes[frame.clone()]);
-            } else {
-                freed += frame.len();
-                dropped += 1;
-            }
-            at = frame.end;
-        }
-        if freed < need && freed < self.len() {
-            return None;
-        }
-        self.start = at - kept.len();
-        self.boundary = self.start + begun;
-        self.bytes[self.start..at].copy_from_slice(&kept);
-        self.advance(0);
-        Some(dropped)
-    }
-}
-
-/// The latest pong and ping that wait behind a begun frame, or go before the frames that wait.
-#[derive(Debug, Default)]
-struct Control {
-    bytes: Vec<u8>,
-    /// How many bytes belong to a frame of which some are written: they can't be replaced.
-    begun: usize,
-}
-
-impl Control {
-    fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// Puts a frame in the place of the one of its kind.
-    fn replace(&mut self, frame: &[u8]) {
-        let mut at = self.begun;
-        while at < self.bytes.len() {
-            let end = at + codec::frame_len(&self.bytes[at..]);
-            if self.bytes[at] == frame[0] {
-                self.bytes.drain(at..end);
-            } else {
-                at = end;
-            }
-        }
-        self.bytes.extend_from_slice(frame);
-    }
-
-    /// `n` bytes were written.
-    fn advance(&mut self, n: usize) {
-        let mut boundary = self.begun;
-        while boundary < n {
-            boundary += codec::frame_len(&self.bytes[boundary..]);
-        }
-        self.bytes.drain(..n);
-        self.begun = boundary - n;
-        if self.bytes.is_empty() {
-            *self = Self::default();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,24 +4,26 @@
 //! needs no locks; `RefCell` borrows are short and never across an await. What one turn of the
 //! loop produced for a connection leaves in one write at the turn's end.
 
+mod apply;
 mod link;
 mod signal;
 mod table;
+mod turn;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{Duration, Instant};
 
-use crate::close::{CloseCause, CloseFrame};
+use crate::close::CloseCause;
 use crate::codec::{self, Opcode};
 use crate::config::RouteLimits;
 use crate::counters::Counters;
 use crate::directory::Directory;
-use crate::effects::{Effect, Effects};
+use crate::effects::Effects;
 use crate::heartbeat::{Due, Heartbeats, Millis};
 use crate::hub::Hub;
 use crate::message::ConnectionId;
@@ -40,6 +42,9 @@ const SPARE: usize = 4;
 /// How often the coarse clock moves and due heartbeats are looked at. Timeouts are late by up to
 /// this much.
 const SWEEP: Duration = Duration::from_millis(100);
+
+/// Failures of handlers that a shard logs in each sweep.
+const FAILURES_LOGGED_MAX: u32 = 10;
 
 thread_local! {
     /// The shard that runs on this thread. Guest stores must be `Send` and so can't hold the `Rc`;
@@ -68,6 +73,7 @@ pub struct Shard {
     heartbeats: RefCell<Heartbeats>,
     started: Instant,
     now: Cell<Millis>,
+    failures_logged: Cell<u32>,
     next_id: Cell<u64>,
     counters: Arc<Counters>,
 }
@@ -93,6 +99,7 @@ impl Shard {
             heartbeats: RefCell::default(),
             started: Instant::now(),
             now: Cell::new(0),
+            failures_logged: Cell::new(0),
             next_id: Cell::new(1),
             counters,
         })
@@ -104,7 +111,7 @@ impl Shard {
             // A second shard on one thread can only be a test's; the first one stays.
             let _ = current.set(self.clone());
         });
-        tokio::task::spawn_local(end_turns(self.clone()));
+        tokio::task::spawn_local(turn::end_turns(self.clone()));
         tokio::task::spawn_local(sweep(self.clone()));
     }
 
@@ -231,132 +238,6 @@ impl Shard {
         key.map_or(0, |key| self.hub.borrow().subscriptions(key))
     }
 
-    /// Puts an event's effects into force, in order. Returns the close frame if the handler closed
-    /// its connection. `seat` is the event's connection; an upgrade has none.
-    pub fn apply(&self, seat: Option<Seat>, effects: &Effects) -> Option<CloseFrame> {
-        let mut close = None;
-        for effect in effects.list() {
-            match effect {
-                Effect::Send { to, frame } => self.send(seat, *to, effects, effect, frame),
-                Effect::Publish {
-                    topic,
-                    frame,
-                    except,
-                } => {
-                    let topic = effects.topic(topic);
-                    self.counters.publishes.add(1);
-                    self.publish_here(topic, effects.bytes(frame), *except);
-                    self.publish_elsewhere(topic, effects, effect, frame.len());
-                }
-                Effect::Subscribe { topic, label } => {
-                    if let Some(seat) = seat {
-                        let new = self.hub.borrow_mut().subscribe(seat.key, topic);
-                        let label = label.as_deref();
-                        self.directory
-                            .subscribed(self.index, topic, seat.id, label, new);
-                    }
-                }
-                Effect::Unsubscribe { topic } => {
-                    if let Some(seat) = seat
-                        && self.hub.borrow_mut().unsubscribe(seat.key, topic)
-                    {
-                        self.directory.unsubscribed(self.index, topic, seat.id);
-                    }
-                }
-                Effect::Close(frame) => close = close.or_else(|| Some(frame.clone())),
-            }
-        }
-        close
-    }
-
-    /// Takes what another shard sent here: sends and publishes to this shard's connections.
-    pub fn receive(&self, effects: &Effects) {
-        for effect in effects.list() {
-            match effect {
-                Effect::Send { to, frame } => {
-                    let mut table = self.table.borrow_mut();
-                    if let Some(key) = table.key(*to) {
-                        let span = table.append(effects.bytes(frame));
-                        table.push(key, span);
-                    }
-                }
-                Effect::Publish {
-                    topic,
-                    frame,
-                    except,
-                } => {
-                    self.publish_here(effects.topic(topic), effects.bytes(frame), *except);
-                }
-                // Not sent between shards: see `Effects::copy`.
-                Effect::Subscribe { .. } | Effect::Unsubscribe { .. } | Effect::Close(_) => {}
-            }
-        }
-        self.wake_turn_end();
-    }
-
-    fn send(
-        &self,
-        seat: Option<Seat>,
-        to: ConnectionId,
-        effects: &Effects,
-        effect: &Effect,
-        frame: &std::ops::Range<usize>,
-    ) {
-        let shard = to.shard(self.links.len());
-        if shard != self.index {
-            self.outgoing.borrow_mut()[shard].copy(effects, effect);
-            return self.wake_turn_end();
-        }
-        let mut table = self.table.borrow_mut();
-        let key = match seat {
-            Some(seat) if seat.id == to => Some(seat.key),
-            _ => table.key(to),
-        };
-        let Some(key) = key else {
-            return self.counters.drops.count("closing");
-        };
-        let span = table.append(effects.bytes(frame));
-        table.push(key, span);
-        drop(table);
-        self.wake_turn_end();
-    }
-
-    fn publish_here(&self, topic: &str, frame: &[u8], except: Option<ConnectionId>) {
-        let (hub, mut table) = (self.hub.borrow(), self.table.borrow_mut());
-        let subscribers = hub.subscribers(topic);
-        if subscribers.is_empty() {
-            return;
-        }
-        let span = table.append(frame);
-        match except.and_then(|id| table.key(id)) {
-            Some(except) => {
-                for &key in subscribers.iter().filter(|&&key| key != except) {
-                    table.push(key, span.clone());
-                }
-            }
-            None => subscribers
-                .iter()
-                .for_each(|&key| table.push(key, span.clone())),
-        }
-        drop(table);
-        self.wake_turn_end();
-    }
-
-    fn publish_elsewhere(&self, topic: &str, effects: &Effects, effect: &Effect, len: usize) {
-        for (shard, link) in self.links.iter().enumerate() {
-            if shard == self.index || self.directory.subscribers_on(shard, topic) == 0 {
-                continue;
-            }
-            let outgoing = &mut self.outgoing.borrow_mut()[shard];
-            if link.has_room(outgoing.cost() + len) {
-                outgoing.copy(effects, effect);
-            } else {
-                self.counters.drops.count("shard-queue");
-            }
-        }
-        self.wake_turn_end();
-    }
-
     /// Queues a pong for a ping's payload (RFC 6455 section 5.5.3).
     pub fn pong(&self, seat: Seat, payload: &[u8]) {
         self.table.borrow_mut().push_pong(seat.key, payload);
@@ -387,30 +268,22 @@ impl Shard {
         self.table.borrow().shutdown(seat.key);
     }
 
-    fn wake_turn_end(&self) {
-        if let Some(waker) = self.turn_end.take() {
-            waker.wake();
-        }
+    /// Whether a handler's failure may be logged: clients can cause them at any rate, and the log
+    /// should not be what they exhaust. All are counted.
+    pub fn may_log_failure(&self) -> bool {
+        let logged = self.failures_logged.get() + 1;
+        self.failures_logged.set(logged);
+        logged <= FAILURES_LOGGED_MAX
     }
 
-    /// Writes all that this turn produced.
-    fn end_turn(self: &Rc<Self>) {
-        let blocked = self.table.borrow_mut().flush_dirty();
-        for seat in blocked {
-            let task = tokio::task::spawn_local(write_backlog(self.clone(), seat));
-            self.table
-                .borrow_mut()
-                .set_writer(seat, task.abort_handle());
+    fn count_unlogged_failures(&self) {
+        let logged = self.failures_logged.replace(0);
+        if let Some(unlogged @ 1..) = logged.checked_sub(FAILURES_LOGGED_MAX) {
+            tracing::warn!(
+                shard = self.index,
+                "{unlogged} more failures of handlers were not logged"
+            );
         }
-        for (outgoing, link) in self.outgoing.borrow_mut().iter_mut().zip(&self.links) {
-            if !outgoing.is_empty() {
-                link.send(std::mem::take(outgoing));
-            }
-        }
-    }
-
-    fn is_turn_empty(&self) -> bool {
-        !self.table.borrow().is_dirty() && self.outgoing.borrow().iter().all(Effects::is_empty)
     }
 
     /// Pings and closes what is due at this tick of the coarse clock.
@@ -439,36 +312,6 @@ impl Shard {
     }
 }
 
-/// Runs behind all tasks that were ready when the first of them produced something, and writes
-/// what they produced together.
-async fn end_turns(shard: Rc<Shard>) {
-    loop {
-        std::future::poll_fn(|context| {
-            if shard.is_turn_empty() {
-                shard.turn_end.set(Some(context.waker().clone()));
-                Poll::Pending
-            } else {
-                Poll::Ready(())
-            }
-        })
-        .await;
-        shard.end_turn();
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Writes one blocked connection's backlog as its peer reads. Ends with the backlog or with the
-/// connection.
-async fn write_backlog(shard: Rc<Shard>, seat: Seat) {
-    loop {
-        let writable =
-            std::future::poll_fn(|context| shard.table.borrow().poll_writable(seat, context));
-        if !writable.await || !shard.table.borrow_mut().flush_blocked(seat) {
-            return;
-        }
-    }
-}
-
 async fn sweep(shard: Rc<Shard>) {
     let mut tick = tokio::time::interval(SWEEP);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -476,5 +319,6 @@ async fn sweep(shard: Rc<Shard>) {
         tick.tick().await;
         shard.now.set(shard.started.elapsed().as_millis() as Millis);
         shard.look_at_heartbeats();
+        shard.count_unlogged_failures();
     }
 }

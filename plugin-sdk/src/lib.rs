@@ -41,7 +41,7 @@
 //! The plugin in `plugins/chat`, as it is built and tested with every change: this page includes the file itself.
 //!
 //! ```no_run
-#![doc = include_str!("../../plugins/chat/src/lib.rs")]
+#![cfg_attr(any(doc, doctest), doc = include_str!("../../plugins/chat/src/lib.rs"))]
 //! # fn main() {}
 //! ```
 
@@ -67,3 +67,8 @@ pub use handler::{Handler, generation};
 pub use message::{AsMessage, Message, MessageRef};
 pub use topic::{Member, members, members_up_to, publish, publish_except, subscriber_count};
 pub use upgrade::{Accept, Reject};
+
+/// The plugin in the README, compiled as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -138,8 +138,8 @@ async fn everybody_stays_through_a_reload() {
     let gateway = chat().await;
     let (mut alice, _) = join(&gateway, "/rooms/tea?username=alice").await;
     let (mut bob, _) = join(&gateway, "/rooms/tea?username=bob").await;
-    let (mut cid, _) = join(&gateway, "/rooms/tea?username=cid").await;
     hears_of(&mut alice, "bob").await;
+    let (mut cid, _) = join(&gateway, "/rooms/tea?username=cid").await;
     hears_of(&mut alice, "cid").await;
     hears_of(&mut bob, "cid").await;
     for generation in 2..5 {

@@ -1,6 +1,7 @@
 //! Clients: a well-behaved one (tungstenite), one that sends what bytes it likes, and plain HTTP.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -106,12 +107,12 @@ impl Client {
         }
     }
 
-    /// The very next frame of any kind.
-    pub async fn recv_frame(&mut self) -> Message {
-        let next = tokio::time::timeout(PATIENCE, self.socket.next()).await;
-        next.expect("something comes")
-            .expect("it is open")
-            .expect("it is whole")
+    /// The next message, a close frame: its code and reason.
+    pub async fn recv_close(&mut self) -> (u16, String) {
+        match self.next().await {
+            Some(Ok(Message::Close(Some(frame)))) => (frame.code.into(), frame.reason.to_string()),
+            other => panic!("expected a close frame, got {other:?}"),
+        }
     }
 
     /// Sends a text and returns the answer.
@@ -231,11 +232,18 @@ impl Raw {
         (head[0], self.read(len).await)
     }
 
-    /// Keeps what the system takes in for a reader that does not read as small as it can be.
+    /// Bounds what the system takes in for a reader that does not read. Less than a segment of the
+    /// loopback's would let the sender wait for more room.
     pub fn shrink(&self) {
         socket2::SockRef::from(&self.socket)
-            .set_recv_buffer_size(4096)
+            .set_recv_buffer_size(128 << 10)
             .expect("the buffer's size can be set");
+    }
+
+    /// Closes the socket with a reset instead of an orderly end.
+    pub fn reset(self) {
+        let lingers = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        lingers.expect("a socket can be told not to linger");
     }
 
     /// The socket.

@@ -79,10 +79,8 @@ async fn a_route_may_close_on_an_err() {
     let (mut culprit, mut listener) = (gateway.connect("/").await, gateway.connect("/").await);
     assert_eq!(listener.ask("count").await, "0");
     culprit.send("fail").await;
-    let frame = culprit.next().await;
-    let frame = frame.expect("it is open").expect("it is whole");
-    assert!(frame.is_close(), "nothing was sent before: {frame:?}");
-    assert_eq!(frame.into_data()[..2], 1011_u16.to_be_bytes());
+    let frame = culprit.recv_close().await;
+    assert_eq!(frame, (1011, "handler failed".to_owned()));
     listener.silent().await;
     assert_eq!(gateway.metric(r#"failures_total{kind="error"}"#).await, 1);
 }

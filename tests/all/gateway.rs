@@ -1,10 +1,11 @@
 //! A gateway process of a test's own, on ports the system picks, stopped with the test.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
@@ -394,6 +395,15 @@ impl Setup {
         text.push_str(more);
         text
     }
+}
+
+/// Runs `tidegate` with these arguments and variables to its end; it must not be one that stays.
+pub fn tidegate(arguments: &[&OsStr], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .output()
+        .expect("the gateway can be run")
 }
 
 /// Reads a process's output to its end, so that it never blocks on it.

@@ -136,9 +136,7 @@ async fn of_two_closes_the_first_counts_and_nothing_is_sent_after_it() {
     let (mut culprit, mut other) = (gateway.connect("/").await, gateway.connect("/").await);
     culprit.send("close").await;
     assert_eq!(culprit.recv().await, "before");
-    let close = culprit.next().await.unwrap().unwrap();
-    assert!(close.is_close(), "{close:?}");
-    assert_eq!(close.into_data(), b"\x0f\xa0first"[..], "4000");
+    assert_eq!(culprit.recv_close().await, (4000, "first".to_owned()));
     assert_eq!(other.ask("hello").await, "hello");
 }
 
@@ -220,6 +218,49 @@ async fn events_beyond_the_engines_instances_wait_their_turn() {
     let setup = Gateway::with("sleep").server("shards = 1");
     let gateway = setup.more("[engine]\ninstances = 2\n").start().await;
     all_are_answered_in_order(&gateway).await;
+}
+
+/// What nobody here will give back is not waited for.
+#[tokio::test]
+async fn without_an_instance_an_event_fails() {
+    let more = beside("sleep") + "[engine]\ninstances = 1\n";
+    let setup = Gateway::with("echo").path("/echo").server("shards = 1");
+    let gateway = setup.more(&more).start().await;
+    let mut holder = gateway.connect("/echo").await;
+    assert_eq!(holder.ask("hello").await, "hello");
+    for _ in 0..3 {
+        let refused = Client::try_connect(gateway.address, "/sleep", &[]).await;
+        assert!(refused.is_err(), "it has no instance to decide with");
+    }
+    assert_eq!(holder.ask("hello").await, "hello");
+    let failures = r#"failures_total{kind="unavailable"}"#;
+    assert_eq!(gateway.metric(failures).await, 3);
+}
+
+/// One plugin may take the instance that another's events wait for: those events fail then, and do not wait for ever.
+#[tokio::test]
+async fn no_event_waits_for_an_instance_for_ever() {
+    let more = beside("echo") + "[engine]\ninstances = 1\n";
+    let setup = Gateway::with("sleep").path("/sleep").server("shards = 1");
+    let setup = setup.limits("wait = \"100ms\"").more(&more);
+    let gateway = setup.start().await;
+    let mut sleepers = join_all((0..6).map(|_| gateway.connect("/sleep"))).await;
+    for sleeper in &mut sleepers {
+        sleeper.send("sleep-long").await;
+    }
+    // Keeps the instance it has once got hold of.
+    let thief = async {
+        while Client::try_connect(gateway.address, "/echo", &[])
+            .await
+            .is_err()
+        {}
+        std::future::pending().await
+    };
+    let ended = tokio::select! {
+        ended = join_all(sleepers.iter_mut().map(Client::closed)) => ended,
+        () = thief => unreachable!("it goes on for ever"),
+    };
+    assert!(ended.iter().flatten().all(|(code, _)| *code == 1011));
 }
 
 #[tokio::test]

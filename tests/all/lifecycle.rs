@@ -170,6 +170,23 @@ async fn an_operators_kick_is_heard() {
 }
 
 #[tokio::test]
+async fn a_kick_waits_for_the_handler_that_runs() {
+    let setup = Gateway::with("directory").limits("deadline = \"30s\"");
+    let gateway = setup.start().await;
+    let mut client = gateway.connect("/").await;
+    let id = client.ask("id").await;
+    client.send("spin-ms 300").await;
+    client.send("state").await;
+    let messages = r#"events_total{event="message"}"#;
+    gateway.until_metric(messages, 2).await;
+    let path = format!("/connections/{id}/close");
+    assert_eq!(gateway.admin("POST", &path).await.status, 202);
+    assert_eq!(client.recv().await, "ok", "what it did takes effect");
+    assert_eq!(client.recv_close().await, (4000, String::new()));
+    assert_eq!(gateway.metric(messages).await, 2, "no event comes after it");
+}
+
+#[tokio::test]
 async fn a_peer_that_says_nothing_is_idle() {
     let setup = lifecycle().route_limits("idle = \"2s\"\nping = \"500ms\"\npong = \"1s\"");
     let gateway = setup.start().await;

@@ -3,6 +3,11 @@
 //! Nothing here is mocked and nothing is timed: a test waits for what must happen, and fails when
 //! it has not happened after [`PATIENCE`].
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test's own steps may fail it where they stand"
+)]
+
 use std::time::Duration;
 
 mod client;
@@ -22,6 +27,7 @@ mod output;
 mod protocol;
 mod refused;
 mod reload;
+mod rules;
 mod shutdown;
 mod slow;
 mod swap;

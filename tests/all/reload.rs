@@ -94,7 +94,7 @@ async fn whatever_is_wrong_with_the_file_the_last_good_generation_stays() {
             "is not a valid component",
         ),
         (guests::bytes("other-world"), "tidegate:plugin/handler"),
-        (guests::bytes("wrong-shape"), "on-message"),
+        (guests::bytes("wrong-shape"), "lacks the function on-close"),
         (guests::bytes("future"), "tidegate:plugin/handler"),
         (guests::bytes("start-trap"), "failed its self-check"),
         (guests::bytes("start-spin"), "ran longer than 300ms"),

@@ -3,6 +3,7 @@
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use crate::PATIENCE;
 use crate::client::{Client, Raw, frame};
 use crate::gateway::{Gateway, Setup};
 
@@ -21,7 +22,10 @@ async fn connect(gateway: &Gateway, count: usize) -> Vec<Client> {
 
 /// Waits until the gateway says that it drains.
 async fn until_draining(gateway: &Gateway) {
-    while gateway.admin("GET", "/readyz").await.status != 503 {}
+    let draining = async { while gateway.admin("GET", "/readyz").await.status != 503 {} };
+    tokio::time::timeout(PATIENCE, draining)
+        .await
+        .expect("it drains");
 }
 
 #[tokio::test]

@@ -25,9 +25,10 @@ impl Room {
         stopped.shrink();
         stopped.write(&frame(0x81, b"subscribe tea")).await;
         assert_eq!(stopped.read_frame().await, (0x81, b"ok".to_vec()));
+        let publisher = gateway.connect("/").await;
+        // On the same shard as the one that has stopped: what it hears the other was sent too.
         let mut reader = gateway.connect("/").await;
         assert_eq!(reader.ask("subscribe tea").await, "ok");
-        let publisher = gateway.connect("/").await;
         Self {
             gateway,
             stopped,
@@ -170,7 +171,9 @@ async fn with_drop_oldest_the_newest_of_a_burst_are_kept() {
 #[tokio::test]
 async fn a_flood_in_one_event_keeps_its_newest_too() {
     let limits = "outbox = \"64KiB\"\nslow_consumer = \"drop-oldest\"";
-    let setup = Gateway::with("flood").route_limits(limits).server("shards = 1");
+    let setup = Gateway::with("flood")
+        .route_limits(limits)
+        .server("shards = 1");
     let setup = setup.limits("effects = \"4MiB\"\ndeadline = \"5s\"");
     let gateway = setup.start().await;
     let mut stopped = Raw::upgraded(gateway.address, "/").await;
@@ -201,7 +204,9 @@ async fn a_pong_gets_through_a_full_outbox() {
         room.stopped.write(&frame(0x89, b"second")).await;
         room.stopped.write(&frame(0x81, b"unknown")).await;
         let errors = r#"events_total{event="message"}"#;
-        room.gateway.until_metric_is_at_least(errors, MESSAGES as u64 + 3).await;
+        room.gateway
+            .until_metric_is_at_least(errors, MESSAGES as u64 + 3)
+            .await;
         // It stands behind what the system has taken already, not behind the outbox.
         let mut behind = 0;
         let pong = loop {
@@ -212,7 +217,10 @@ async fn a_pong_gets_through_a_full_outbox() {
         };
         assert_eq!(pong, b"second", "only the latest ping needs an answer");
         let (first, _) = room.stopped.read_frame().await;
-        assert_eq!(first, 0x81, "the outbox comes after it, {behind} came before");
+        assert_eq!(
+            first, 0x81,
+            "the outbox comes after it, {behind} came before"
+        );
     }
 }
 

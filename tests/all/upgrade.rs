@@ -26,7 +26,10 @@ async fn answer(gateway: &Gateway, request: &str) -> Response {
     let mut raw = gateway.raw().await;
     raw.write(request.as_bytes()).await;
     let head = raw.read_head().await;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
     Response {
         status: status.unwrap_or_else(|| panic!("no status in {head:?}")),
         head: head.to_ascii_lowercase(),
@@ -56,13 +59,20 @@ async fn an_accept_without_anything_adds_nothing() {
     let offered = upgrade_request("/").replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: a\r\n\r\n");
     raw.write(offered.as_bytes()).await;
     let head = raw.read_head().await.to_ascii_lowercase();
-    assert!(head.starts_with("http/1.1 101 switching protocols\r\n"), "{head}");
+    assert!(
+        head.starts_with("http/1.1 101 switching protocols\r\n"),
+        "{head}"
+    );
     // The example of RFC 6455 section 1.3.
     let accept = raw_field(&upgrade_head(&gateway).await, "sec-websocket-accept");
     assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     assert_eq!(raw_field(&head, "upgrade"), "websocket");
     assert_eq!(raw_field(&head, "connection"), "upgrade");
-    for absent in ["sec-websocket-protocol", "content-length", "transfer-encoding"] {
+    for absent in [
+        "sec-websocket-protocol",
+        "content-length",
+        "transfer-encoding",
+    ] {
         assert!(!head.contains(absent), "{head}");
     }
 }
@@ -89,7 +99,10 @@ async fn a_reject_is_the_response_the_client_gets_instead_of_the_101() {
     assert_eq!(response.status(), 403);
     assert_eq!(response.headers()["x-reason"], "asked");
     assert_eq!(response.body().as_deref(), Some(&b"refused as asked"[..]));
-    assert_eq!(gateway.metric("refusals_total{reason=\"handler\"}").await, 1);
+    assert_eq!(
+        gateway.metric("refusals_total{reason=\"handler\"}").await,
+        1
+    );
     assert_eq!(gateway.metric("events_total{event=\"open\"}").await, 0);
     assert_eq!(gateway.metric("events_total{event=\"close\"}").await, 0);
 }
@@ -136,7 +149,10 @@ async fn header_fields_of_the_handshake_are_not_the_handlers_to_set() {
     for (path, words) in [
         ("/?set=a%20b", "invalid header field \"a b\""),
         ("/?set=", "invalid header field \"\""),
-        ("/?header=a%0d%0aset-cookie:%20b", "invalid header field \"x-upgrade\""),
+        (
+            "/?header=a%0d%0aset-cookie:%20b",
+            "invalid header field \"x-upgrade\"",
+        ),
     ] {
         assert_eq!(refused(&gateway, path, &[]).await.status(), 500, "{path}");
         gateway.until_log(words).await;
@@ -175,7 +191,10 @@ async fn a_loop_before_the_101_is_500_after_the_deadline() {
 
 #[tokio::test]
 async fn the_handler_sees_the_request_as_it_was_sent() {
-    let gateway = Gateway::with("request").path("/a/{first}/{*rest}").start().await;
+    let gateway = Gateway::with("request")
+        .path("/a/{first}/{*rest}")
+        .start()
+        .await;
     let mut raw = gateway.raw().await;
     let request = upgrade_request("/a/J%C3%BCrgen%2fK/b/c%20d/?x=1&y=%20&y=+").replace(
         "\r\n\r\n",
@@ -186,10 +205,14 @@ async fn the_handler_sees_the_request_as_it_was_sent() {
     raw.read_head().await;
     let head = raw.read(4).await;
     assert_eq!(head[..2], [0x81, 126]);
-    let text = raw.read(usize::from(u16::from_be_bytes([head[2], head[3]]))).await;
+    let text = raw
+        .read(usize::from(u16::from_be_bytes([head[2], head[3]])))
+        .await;
     let text = String::from_utf8(text).unwrap();
     let of = |kind: &str| -> Vec<&str> {
-        text.lines().filter_map(|line| line.strip_prefix(kind)).collect()
+        text.lines()
+            .filter_map(|line| line.strip_prefix(kind))
+            .collect()
     };
     assert_eq!(of("path "), ["/a/J%C3%BCrgen%2fK/b/c%20d/"]);
     assert_eq!(of("query "), ["x=1&y=%20&y=+"]);
@@ -213,7 +236,14 @@ async fn a_param_that_is_no_utf8_is_400() {
 #[tokio::test]
 async fn a_path_without_a_route_is_404() {
     let gateway = Gateway::with("echo").path("/rooms/{room}").start().await;
-    for path in ["/", "/rooms", "/rooms/", "/rooms/a/b", "/Rooms/a", "//rooms/a"] {
+    for path in [
+        "/",
+        "/rooms",
+        "/rooms/",
+        "/rooms/a/b",
+        "/Rooms/a",
+        "//rooms/a",
+    ] {
         let response = refused(&gateway, path, &[]).await;
         assert_eq!(response.status(), 404, "{path}");
     }
@@ -242,7 +272,9 @@ async fn only_pages_of_the_same_host_may_connect_by_default() {
     let gateway = Gateway::with("echo").start().await;
     let same = format!("http://{}", gateway.address);
     let origin = [("Origin", same.as_str())];
-    Client::try_connect(gateway.address, "/", &origin).await.unwrap();
+    Client::try_connect(gateway.address, "/", &origin)
+        .await
+        .unwrap();
     gateway.connect("/").await;
     for other in ["http://evil.example", "null", "http://127.0.0.1:1", ""] {
         let response = refused(&gateway, "/", &[("Origin", other)]).await;
@@ -255,18 +287,33 @@ async fn only_pages_of_the_same_host_may_connect_by_default() {
 async fn a_route_may_list_origins_or_allow_any() {
     let listed = "origins = [\"https://a.example\", \"http://b.example:8080\"]";
     let gateway = Gateway::with("echo").route(listed).start().await;
-    for origin in ["https://a.example", "https://A.Example", "http://b.example:8080"] {
+    for origin in [
+        "https://a.example",
+        "https://A.Example",
+        "http://b.example:8080",
+    ] {
         let origin = [("Origin", origin)];
-        Client::try_connect(gateway.address, "/", &origin).await.unwrap();
+        Client::try_connect(gateway.address, "/", &origin)
+            .await
+            .unwrap();
     }
     let same = format!("http://{}", gateway.address);
-    for origin in [same.as_str(), "http://a.example", "https://a.example.evil.example"] {
+    for origin in [
+        same.as_str(),
+        "http://a.example",
+        "https://a.example.evil.example",
+    ] {
         let response = refused(&gateway, "/", &[("Origin", origin)]).await;
         assert_eq!(response.status(), 403, "{origin}");
     }
-    let gateway = Gateway::with("echo").route("origins = \"any\"").start().await;
+    let gateway = Gateway::with("echo")
+        .route("origins = \"any\"")
+        .start()
+        .await;
     let any = [("Origin", "null")];
-    let mut client = Client::try_connect(gateway.address, "/", &any).await.unwrap();
+    let mut client = Client::try_connect(gateway.address, "/", &any)
+        .await
+        .unwrap();
     client.send_message(Message::text("hello")).await.unwrap();
     assert_eq!(client.recv().await, "hello");
 }
@@ -274,6 +321,7 @@ async fn a_route_may_list_origins_or_allow_any() {
 /// Opens a socket that stays in its handshake.
 async fn half_a_request(gateway: &Gateway) -> Raw {
     let mut raw = gateway.raw().await;
-    raw.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: web").await;
+    raw.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: web")
+        .await;
     raw
 }

@@ -84,6 +84,10 @@ pub(super) async fn respond(admin: &Admin, request: &Request<Incoming>) -> Answe
 }
 
 /// Who may ask. A browser may not: a page anywhere on the web could otherwise post to loopback.
+#[expect(
+    clippy::result_large_err,
+    reason = "the error is the answer, made once a request"
+)]
 fn authorize(admin: &Admin, request: &Request<Incoming>) -> Result<(), Answer> {
     if request.headers().contains_key(header::ORIGIN) {
         return Err(error(

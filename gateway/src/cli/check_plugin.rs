@@ -11,6 +11,11 @@ use crate::plugin::{Engine, Registry};
 
 /// Loads the component at `path` as a plugin and says what came of it.
 pub fn run(path: &Path) -> Result<(), Error> {
+    // Its last words, if it panics; what the loader says is said once, below.
+    super::start_log(&config::Log {
+        level: "off,guest=info".to_owned(),
+        ..config::Log::default()
+    })?;
     let plugin = config::Plugin {
         name: "plugin".to_owned(),
         path: path.to_owned(),

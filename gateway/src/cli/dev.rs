@@ -117,11 +117,7 @@ async fn serve(builder: &Builder, config: Config, plugin: usize) -> anyhow::Resu
     let shown = Some(console.clone());
     let server = Server::start(listener, config.clone(), registry.clone(), shown, handler)
         .context("failed to start the shards")?;
-    greet(
-        registry.plugins()[plugin].name(),
-        server.address(),
-        &about.source,
-    );
+    greet(registry.plugins()[plugin].name(), server.address(), &about);
     run::serve_admin(&config, &server, &registry).await?;
     load_others(&registry, plugin).await;
     tokio::select! {
@@ -186,10 +182,14 @@ async fn build(builder: &Builder, console: &Console) -> bool {
     }
 }
 
-fn greet(plugin: &str, address: SocketAddr, source: &str) {
+fn greet(plugin: &str, address: SocketAddr, about: &About) {
+    let About { source, routes } = about;
     println!("\n  {plugin} on tidegate {}\n", env!("CARGO_PKG_VERSION"));
     println!("  console  http://{address}/");
-    println!("  connect  ws://{address}/");
+    println!(
+        "  connect  ws://{address}{}",
+        routes.first().map_or("/", String::as_str)
+    );
     println!("  edit     {source}: a save swaps the code, connections stay\n");
 }
 

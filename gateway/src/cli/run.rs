@@ -75,18 +75,21 @@ pub(super) fn registry(config: &Config) -> anyhow::Result<Arc<Registry>> {
         .context("failed to start the loader")
 }
 
-/// Opens a listener. The backlog holds a burst of clients that all come back at once.
+/// Opens the public listener.
 pub(super) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    open(address)
+        .with_context(|| format!("failed to listen on {address}: choose another with --listen"))
+}
+
+/// Opens a listener. The backlog holds a burst of clients that all come back at once.
+fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
     const BACKLOG: i32 = 4096;
-    let open = || {
-        let domain = socket2::Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        std::io::Result::Ok(socket.into())
-    };
-    open().with_context(|| format!("failed to listen on {address}: choose another with --listen"))
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Starts the admin side, unless it is off.
@@ -98,7 +101,9 @@ pub(super) async fn serve_admin(
     let Some(address) = config.admin.listen else {
         return Ok(());
     };
-    let listener = listen(address).context("the admin address is `admin.listen` or --admin")?;
+    let listener = open(address).with_context(|| {
+        format!("failed to listen on {address}: choose another admin address with --admin")
+    })?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     println!("admin on http://{}", listener.local_addr()?);

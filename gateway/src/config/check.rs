@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 
 use matchit::InsertError;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::{Config, Plugin, Route};
 
@@ -26,6 +28,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(listeners(config));
     found.extend(drain(config));
+    found.extend(level(&config.log.level));
     found.extend(plugins(&config.plugins));
     found.extend(routes(&config.routes, &config.plugins));
     found
@@ -55,6 +58,21 @@ fn drain(config: &Config) -> Option<Problem> {
             "\"drain_window\" in [server] is {window:?}, longer than \"drain_deadline\" ({deadline:?}): lower it"
         );
         problem(&["server.drain_window", "server.drain_deadline"], message)
+    })
+}
+
+/// `EnvFilter` takes a word that is no level for a module's name, and then logs nothing else: a
+/// misspelt level would silence the gateway.
+fn level(level: &str) -> Option<Problem> {
+    // A filter's parser takes no word at all for a level.
+    let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+    let is_known = |word: &str| word.contains(['=', '[']) || is_level(word);
+    let sound = level.split(',').all(is_known) && EnvFilter::try_new(level).is_ok();
+    (!sound).then(|| {
+        let message = format!(
+            "\"level\" in [log] is {level:?}: write one of \"error\", \"warn\", \"info\", \"debug\", \"trace\" and \"off\", or for parts of it \"info,tidegate::plugin=debug\""
+        );
+        problem(&["log.level"], message)
     })
 }
 

@@ -70,7 +70,7 @@ impl<H: Handler> Events<H> {
             Ok(()) => {
                 self.event.commit();
                 self.shard
-                    .apply(Some(self.seat), &self.event.effects)
+                    .apply(Some(self.seat), self.terms.owner, &self.event.effects)
                     .map(CloseCause::Kicked)
             }
             Err(failure) => {
@@ -86,7 +86,9 @@ impl<H: Handler> Events<H> {
     fn failed(&self, event: &'static str, failure: &Failure) -> Option<CloseCause> {
         self.shard.counters().failures.count(failure.name());
         let generation = self.event.generation;
-        tracing::warn!(connection = %self.seat.id, event, generation, "{failure}");
+        if self.shard.may_log_failure() {
+            tracing::warn!(connection = %self.seat.id, event, generation, "{failure}");
+        }
         let closes = match failure {
             Failure::Handler(_) => self.terms.on_error == OnError::Close,
             _ => self.terms.on_failure == OnFailure::Close,

@@ -60,11 +60,12 @@ pub enum Report {
         /// Why.
         error: String,
     },
-    /// A build gave what is in place already.
+    /// A build gave what was loaded last, so there was nothing to load. After a rollback that is not
+    /// what is in place.
     Unchanged {
         /// The plugin.
         plugin: String,
-        /// The generation that stays.
+        /// The generation it was loaded as.
         generation: u64,
     },
     /// An event of a connection was handled.
@@ -172,7 +173,7 @@ pub(super) fn describe(effects: &Effects) -> Vec<String> {
 
 fn line(effects: &Effects, effect: &Effect) -> String {
     match effect {
-        Effect::Send { to, frame } => format!("send to {to} ({} B)", payload_len(frame)),
+        Effect::Send { to, frame, .. } => format!("send to {to} ({} B)", payload_len(frame)),
         Effect::Publish {
             topic,
             frame,

@@ -50,12 +50,12 @@ pub enum BuildError {
         manifest: PathBuf,
     },
     /// A tool did not start.
-    #[error("failed to start `{tool}`: {source}; install Rust from https://rustup.rs")]
+    #[error("failed to start `{tool}`: {why}; install Rust from https://rustup.rs")]
     Tool {
         /// The tool.
         tool: &'static str,
         /// Why it did not.
-        source: io::Error,
+        why: io::Error,
     },
     /// Cargo can't make sense of the folder.
     #[error("failed to read the package in {folder:?}: {why}")]
@@ -67,7 +67,7 @@ pub enum BuildError {
     },
     /// The compiler can't build for WebAssembly yet.
     #[error(
-        "the compiler of {folder:?} cannot build for {TARGET} ({why}): run `rustup target add {TARGET}` there"
+        "the compiler of {folder:?} cannot build for {TARGET}, and {why}: run `rustup target add {TARGET}` there"
     )]
     Target {
         /// The folder, whose toolchain file decides on the compiler.
@@ -138,10 +138,7 @@ impl Builder {
     /// wait.
     pub async fn build(&self, progress: impl FnMut(&str)) -> Result<PathBuf, BuildError> {
         let mut command = tokio::process::Command::from(self.command());
-        let tool = |source| BuildError::Tool {
-            tool: "cargo",
-            source,
-        };
+        let tool = |why| BuildError::Tool { tool: "cargo", why };
         let mut cargo = command.kill_on_drop(true).spawn().map_err(tool)?;
         let (stdout, stderr) = (cargo.stdout.take(), cargo.stderr.take());
         let (mut found, mut output) = (

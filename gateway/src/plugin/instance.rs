@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -164,7 +164,9 @@ impl Instance {
             Err(failure) if failure.is_exhausted() => {
                 return Err(StartError::Exhausted(generation.engine().instances()));
             }
-            Err(failure) => return Err(StartError::Start(failure.into_failure(limits.load))),
+            Err(failure) => {
+                return Err(StartError::Start(failure.into_failure(limits.load, "load")));
+            }
         };
         let exports = generation.exports();
         Ok(Self {
@@ -193,7 +195,10 @@ impl Instance {
         let Some(export) = &self.on_load else {
             return Ok(());
         };
-        let budget = Budget::of(self.store.data().limits.load);
+        let budget = Budget {
+            key: "load",
+            ..Budget::of(self.store.data().limits.load)
+        };
         let (result,) = call::<OnLoad>(&mut self.store, export, (), budget).await?;
         result.map_err(Failure::Handler)
     }
@@ -276,7 +281,7 @@ async fn call<S: Signature>(
     let wait = store.data().limits.wait;
     bounded(export.typed().call_async(store, params), wait)
         .await
-        .map_err(|interrupted| interrupted.into_failure(budget.time))
+        .map_err(|interrupted| interrupted.into_failure(budget.time, budget.key))
 }
 
 /// How long a guest may run; worked out once, because dividing times costs as much as an event's
@@ -286,12 +291,18 @@ struct Budget {
     time: Duration,
     /// Ticks of the engine's clock. One more than fit, because the first may come at once.
     ticks: u64,
+    /// The key of the plugin's limits that it comes from.
+    key: &'static str,
 }
 
 impl Budget {
     fn of(time: Duration) -> Self {
         let ticks = (time.as_nanos() / TICK.as_nanos()) as u64 + 1;
-        Self { time, ticks }
+        Self {
+            time,
+            ticks,
+            key: "deadline",
+        }
     }
 }
 
@@ -306,7 +317,7 @@ impl Interrupted {
         matches!(self, Self::Guest(error) if error.is::<wasmtime::PoolConcurrencyLimitError>())
     }
 
-    fn into_failure(self, running: Duration) -> Failure {
+    fn into_failure(self, running: Duration, key: &str) -> Failure {
         let error = match self {
             Self::Waited(limit) => {
                 return Failure::Deadline(format!(
@@ -320,7 +331,7 @@ impl Interrupted {
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => Failure::Deadline(format!(
-                "the guest ran longer than {running:?}: raise `limits.deadline` of the plugin if it has to"
+                "the guest ran longer than {running:?}: raise `limits.{key}` of the plugin if it has to"
             )),
             Some(trap) => Failure::Trap(trap.to_string()),
             None => Failure::Trap(error.root_cause().to_string()),
@@ -328,7 +339,8 @@ impl Interrupted {
     }
 }
 
-/// Awaits a guest's future, but gives it up when it has been suspended for longer than `limit`.
+/// Awaits a guest's future, but gives it up when it has been suspended for longer than `limit` in
+/// all. The time it runs does not count: it has a budget of its own.
 ///
 /// The timer is made when the future first has to wait: a call that does not wait reads no clock.
 /// Giving up drops the future half-way, after which its store is dead, as after a trap.
@@ -338,11 +350,23 @@ async fn bounded<T>(
 ) -> Result<T, Interrupted> {
     let mut future = std::pin::pin!(future);
     let mut timer: Option<Pin<Box<Sleep>>> = None;
+    let mut suspended: Option<Instant> = None;
+    let mut left = limit;
     std::future::poll_fn(|context| {
+        if let Some(since) = suspended.take() {
+            left = left.saturating_sub(since.elapsed());
+        }
         if let Poll::Ready(result) = future.as_mut().poll(context) {
             return Poll::Ready(result.map_err(Interrupted::Guest));
         }
-        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        if left.is_zero() {
+            return Poll::Ready(Err(Interrupted::Waited(limit)));
+        }
+        let now = Instant::now();
+        suspended = Some(now);
+        let end = now + left;
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+        timer.as_mut().reset(end);
         timer
             .as_mut()
             .poll(context)

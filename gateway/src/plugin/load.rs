@@ -35,10 +35,12 @@ pub enum LoadError {
         source: io::Error,
     },
     /// It has no bytes: perhaps it is being written.
-    #[error("{0:?} is empty")]
+    #[error("{0:?} is empty: perhaps it is still being written; else build or copy it again")]
     Empty(PathBuf),
     /// It has too many.
-    #[error("{path:?} is larger than {max} bytes")]
+    #[error(
+        "{path:?} is larger than {max} bytes, the most that is read: build it without debug information"
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -56,7 +58,9 @@ pub enum LoadError {
     )]
     CoreModule(PathBuf),
     /// It does not compile: damaged, cut short, or with features we do not have.
-    #[error("{path:?} is not a valid component: {why}")]
+    #[error(
+        "{path:?} is not a valid component: {why}: perhaps it was cut short; build or copy it again"
+    )]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -158,9 +162,7 @@ fn compile(engine: &Engine, path: &Path, bytes: &[u8]) -> Result<Component, Load
         why,
     };
     if !version.starts_with(COMPONENT) {
-        return Err(invalid(
-            "it is cut short, or of another version of the component format".to_owned(),
-        ));
+        return Err(invalid("its header is not that of a component".to_owned()));
     }
     engine
         .compile(bytes)

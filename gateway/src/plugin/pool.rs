@@ -18,9 +18,15 @@ pub struct Pool {
     /// The slot's version that `current` and `idle` belong to.
     version: Cell<u64>,
     current: RefCell<Option<Arc<Generation>>>,
-    /// Boxed: an instance moves twice an event.
+    #[expect(
+        clippy::vec_box,
+        reason = "an instance is moved out and in for each event"
+    )]
     idle: RefCell<Vec<Box<Instance>>>,
+    /// Events that have an instance or are about to get one.
     busy: Cell<usize>,
+    /// Those that wait because the engine has none to give.
+    starved: Cell<usize>,
     waiting: Cell<usize>,
     returned: Notify,
     limit: usize,
@@ -43,6 +49,7 @@ impl Pool {
             slot,
             idle: RefCell::default(),
             busy: Cell::new(0),
+            starved: Cell::new(0),
             waiting: Cell::new(0),
             returned: Notify::new(),
             limit,
@@ -96,7 +103,11 @@ impl Pool {
             match Instance::start(&generation).await {
                 Ok(instance) => return Ok(Box::new(instance)),
                 Err(StartError::Start(failure)) => return Err(failure),
-                Err(StartError::Exhausted(_)) if self.busy.get() > 1 => self.wait().await,
+                // If all the others here wait for the same, nobody would end this wait.
+                Err(StartError::Exhausted(_)) if self.busy.get() > self.starved.get() + 1 => {
+                    let _starved = Count::of(&self.starved);
+                    self.wait().await;
+                }
                 Err(error) => return Err(Failure::Unavailable(error.to_string())),
             }
             if let Some(instance) = self.idle.borrow_mut().pop() {
@@ -107,9 +118,24 @@ impl Pool {
 
     /// Waits until an instance comes back.
     async fn wait(&self) {
-        self.waiting.set(self.waiting.get() + 1);
+        let _waiting = Count::of(&self.waiting);
         self.returned.notified().await;
-        self.waiting.set(self.waiting.get() - 1);
+    }
+}
+
+/// One more for as long as it lives: an event may be given up while it waits.
+struct Count<'a>(&'a Cell<usize>);
+
+impl<'a> Count<'a> {
+    fn of(cell: &'a Cell<usize>) -> Self {
+        cell.set(cell.get() + 1);
+        Self(cell)
+    }
+}
+
+impl Drop for Count<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

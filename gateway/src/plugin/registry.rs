@@ -3,6 +3,8 @@
 //! All loads happen one after another on one thread of their own. Whatever goes wrong there, the
 //! slot keeps what it has (G4).
 
+mod loader;
+
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +15,11 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::cache::Cache;
 use super::engine::Engine;
 use super::generation::{Digest, Generation, Identity};
-use super::load::{self, LoadError};
+use super::load::LoadError;
 use super::slot::Slot;
 use crate::config;
+
+use loader::{Load, Loader};
 
 /// Loads that may wait for the loader. A plugin needs one; more only come from a caller in a loop,
 /// who is told so.
@@ -126,13 +130,6 @@ pub struct Status {
     pub swaps: u64,
     /// Loads that were refused.
     pub refusals: u64,
-}
-
-struct Load {
-    plugin: usize,
-    only_changes: bool,
-    requested: Instant,
-    answer: oneshot::Sender<Result<Reload, LoadError>>,
 }
 
 impl Registry {
@@ -326,88 +323,6 @@ impl Plugin {
         // A panic elsewhere must not take the admin side down with it; the record is whole after
         // every statement.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Does the loads, one after another.
-struct Loader {
-    engine: Arc<Engine>,
-    cache: Cache,
-    registry: std::sync::Weak<Registry>,
-    waiting: mpsc::Receiver<Load>,
-}
-
-impl Loader {
-    /// Ends with the registry.
-    async fn run(mut self) {
-        while let Some(load) = self.waiting.recv().await {
-            let Some(registry) = self.registry.upgrade() else {
-                return;
-            };
-            let result = self.load(&registry, &load).await;
-            // Whoever asked may have gone.
-            let _ = load.answer.send(result);
-        }
-    }
-
-    async fn load(&self, registry: &Registry, load: &Load) -> Result<Reload, LoadError> {
-        let plugin = &registry.plugins[load.plugin];
-        let loaded = self.generation(plugin, load.only_changes).await;
-        match loaded {
-            Ok(Some(generation)) => {
-                let generation = Arc::new(generation);
-                let number = generation.number();
-                // Held until the swap: a rollback in between would be overtaken by this load.
-                let mut record = plugin.record();
-                record.accept(generation.clone(), plugin.keep);
-                registry.put(plugin, generation, load.requested, false);
-                Ok(Reload::Swapped(number))
-            }
-            Ok(None) => {
-                let mut record = plugin.record();
-                // What was wrong with the file is mended.
-                record.last_error = None;
-                Ok(Reload::Unchanged(record.last_number))
-            }
-            Err(error) => {
-                let words = error.to_string();
-                tracing::error!(plugin = &**plugin.name(), "load refused: {words}");
-                plugin.record().refuse(words.clone());
-                let plugin = plugin.name().clone();
-                let _ = registry.notices.send(Notice::Refused {
-                    plugin,
-                    error: words,
-                });
-                Err(error)
-            }
-        }
-    }
-
-    async fn generation(
-        &self,
-        plugin: &Plugin,
-        only_changes: bool,
-    ) -> Result<Option<Generation>, LoadError> {
-        let bytes = load::read(&plugin.path)?;
-        let (number, last) = {
-            let record = plugin.record();
-            let last = record.history.back().map(|last| last.digest());
-            (record.last_number + 1, last)
-        };
-        if only_changes && last == Some(bytes.digest) {
-            return Ok(None);
-        }
-        let identity = plugin.identity.clone();
-        load::load(
-            &self.engine,
-            &self.cache,
-            identity,
-            number,
-            &plugin.path,
-            &bytes,
-        )
-        .await
-        .map(Some)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The HTTP side: requests, upgrades, refusals. Nothing of it stays in memory once a connection
 //! has been upgraded.
 
+mod rules;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,12 +10,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper::{Method, Response, StatusCode, Version};
+use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use percent_encoding::percent_decode_str;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -24,6 +25,8 @@ use super::site::{Place, Site};
 use crate::connection::{self, Upgraded};
 use crate::console::Body;
 use crate::handler::{Accept, Event, Failure, Handler, Reject, Request, Upgrade};
+
+use rules::{check, describe, is_ours, is_upgrade, parse_field, validate};
 
 type HttpRequest = hyper::Request<Incoming>;
 
@@ -185,18 +188,16 @@ async fn ask<H: Handler>(
     let answer = match decision {
         Ok(upgrade) => {
             if matches!(upgrade, Upgrade::Accept(_)) {
-                shard.apply(None, &event.effects);
+                shard.apply(None, place.terms.owner, &event.effects);
             }
             Ok(upgrade)
         }
         Err(failure) => {
             shard.counters().failures.count(failure.name());
-            tracing::warn!(
-                path = request.path,
-                generation = event.generation,
-                event = "upgrade",
-                "{failure}"
-            );
+            if shard.may_log_failure() {
+                let (path, generation) = (&request.path, event.generation);
+                tracing::warn!(path, generation, event = "upgrade", "{failure}");
+            }
             Err(match failure {
                 Failure::Unavailable(_) => Refusal::Unavailable,
                 _ => Refusal::Failed(failure.to_string()),
@@ -208,132 +209,6 @@ async fn ask<H: Handler>(
         Upgrade::Accept(accept) => Ok(accept),
         Upgrade::Reject(reject) => Err(Refused::ByHandler(reject)),
     }
-}
-
-fn is_upgrade(headers: &HeaderMap) -> bool {
-    has_token(headers, header::UPGRADE, "websocket")
-}
-
-fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
-    let values = headers.get_all(name);
-    values
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|part| part.trim().eq_ignore_ascii_case(token))
-}
-
-/// The rules of RFC 6455 section 4.2.1. Returns the key.
-fn check(request: &HttpRequest) -> Result<&HeaderValue, Refusal> {
-    let headers = request.headers();
-    if !is_upgrade(headers) {
-        return Err(Refusal::NotAnUpgrade);
-    }
-    if request.method() != Method::GET {
-        return Err(Refusal::Malformed("an upgrade request is a GET\n"));
-    }
-    if request.version() != Version::HTTP_11 {
-        return Err(Refusal::Malformed("an upgrade request is HTTP/1.1\n"));
-    }
-    if !has_token(headers, header::CONNECTION, "upgrade") {
-        return Err(Refusal::Malformed(
-            "the header field `Connection: Upgrade` is missing\n",
-        ));
-    }
-    if !headers.contains_key(header::HOST) {
-        return Err(Refusal::Malformed("the header field `Host` is missing\n"));
-    }
-    if headers
-        .get(header::SEC_WEBSOCKET_VERSION)
-        .is_none_or(|version| version != "13")
-    {
-        return Err(Refusal::Version);
-    }
-    let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
-    match (keys.next(), keys.next()) {
-        (Some(key), None) if is_key(key.as_bytes()) => Ok(key),
-        _ => Err(Refusal::Malformed(
-            "`Sec-WebSocket-Key` is not 16 bytes in base64, once\n",
-        )),
-    }
-}
-
-/// 16 bytes in base64: 22 characters and the padding.
-fn is_key(key: &[u8]) -> bool {
-    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_base64)
-}
-
-fn describe(
-    http: &HttpRequest,
-    params: Vec<(String, &str)>,
-    peer: SocketAddr,
-) -> Result<Request, Refusal> {
-    let decode = |(name, value): (String, &str)| match percent_decode_str(value).decode_utf8() {
-        Ok(value) => Ok((name, value.into_owned())),
-        Err(_) => Err(Refusal::Malformed(
-            "the path is not UTF-8 once percent-decoded\n",
-        )),
-    };
-    let headers = http.headers();
-    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    Ok(Request {
-        path: http.uri().path().to_owned(),
-        params: params.into_iter().map(decode).collect::<Result<_, _>>()?,
-        query: http.uri().query().map(str::to_owned),
-        headers: headers
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()))
-            .collect(),
-        peer,
-        subprotocols: offered
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(|name| name.trim().to_owned())
-            .filter(|name| !name.is_empty())
-            .collect(),
-    })
-}
-
-/// What a handler may put into a 101.
-fn validate(accept: &Accept, request: &Request) -> Result<(), String> {
-    if let Some(subprotocol) = &accept.subprotocol
-        && !request.subprotocols.contains(subprotocol)
-    {
-        return Err(format!(
-            "the handler chose the subprotocol {subprotocol:?}, which was not offered"
-        ));
-    }
-    accept
-        .headers
-        .iter()
-        .try_for_each(|field| match parse_field(field)? {
-            (name, _) if is_ours(&name) => Err(format!(
-                "the handler set the header field {:?}, which is the gateway's",
-                name.as_str()
-            )),
-            _ => Ok(()),
-        })
-}
-
-fn is_ours(name: &HeaderName) -> bool {
-    const OURS: [HeaderName; 4] = [
-        header::UPGRADE,
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-    ];
-    OURS.contains(name) || name.as_str().starts_with("sec-websocket-")
-}
-
-fn parse_field((name, value): &(String, Vec<u8>)) -> Result<(HeaderName, HeaderValue), String> {
-    let invalid = || format!("the handler set an invalid header field {name:?}");
-    let parsed = HeaderName::try_from(name.as_str()).map_err(|_| invalid())?;
-    Ok((
-        parsed,
-        HeaderValue::from_bytes(value).map_err(|_| invalid())?,
-    ))
 }
 
 fn switching_protocols(key: &HeaderValue, accept: &Accept) -> Response<Body> {

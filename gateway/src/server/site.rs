@@ -28,6 +28,9 @@ pub(super) struct Site<H> {
     pub(super) headers_max: usize,
 }
 
+/// What a route's `{name}` segments matched, still percent-encoded.
+pub(super) type Params<'p> = Vec<(String, &'p str)>;
+
 /// A route.
 pub(super) struct Place<H> {
     pub(super) origins: Origins,
@@ -81,7 +84,7 @@ impl<H: Handler> Site<H> {
     }
 
     /// The route for a path, with what its `{name}` segments matched, still percent-encoded.
-    pub(super) fn find<'p>(&self, path: &'p str) -> Option<(&Place<H>, Vec<(String, &'p str)>)> {
+    pub(super) fn find<'p>(&self, path: &'p str) -> Option<(&Place<H>, Params<'p>)> {
         let found = self.router.at(path).ok()?;
         let params = found
             .params

@@ -1,6 +1,7 @@
 //! The connections of a shard as seen by those who write to them: outbox, socket, pulse.
 
-use std::io;
+mod slot;
+
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +19,9 @@ use crate::counters::Counters;
 use crate::heartbeat::{Due, Millis, Pulse};
 use crate::hub::Key;
 use crate::message::ConnectionId;
-use crate::outbox::{Flush, HIGH_WATER, Outbox, Push, Span};
+use crate::outbox::{HIGH_WATER, Outbox, Push, Span};
+
+use slot::{Slot, Writer, flush, mark};
 
 /// Past this the turn is written early: spans count in 32 bits, and memory is bounded.
 const TURN_MAX: usize = 8 << 20;
@@ -58,37 +61,6 @@ pub(super) struct Table {
     counters: Arc<Counters>,
 }
 
-struct Slot {
-    id: ConnectionId,
-    outbox: Outbox,
-    socket: OwnedWriteHalf,
-    signal: Rc<Signal>,
-    pulse: Pulse,
-    limits: Arc<RouteLimits>,
-    owner: usize,
-    is_dirty: bool,
-    writer: Writer,
-}
-
-/// The task that writes a backlog on.
-enum Writer {
-    /// There is no backlog.
-    None,
-    /// The socket has blocked; the task starts at the turn's end.
-    Due,
-    /// It waits for the socket to take more.
-    Running(AbortHandle),
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // A closed socket wakes no one: without this the task would wait for ever.
-        if let Self::Running(task) = self {
-            task.abort();
-        }
-    }
-}
-
 impl Table {
     pub(super) fn new(counters: Arc<Counters>) -> Self {
         Self {
@@ -112,6 +84,12 @@ impl Table {
 
     pub(super) fn key(&self, id: ConnectionId) -> Option<Key> {
         self.ids.get(&id).copied()
+    }
+
+    /// The plugin that serves a connection.
+    pub(super) fn owner(&self, id: ConnectionId) -> Option<usize> {
+        let slot = self.slots[self.key(id)? as usize].as_ref();
+        slot.map(|slot| slot.owner)
     }
 
     pub(super) fn insert(
@@ -249,6 +227,7 @@ impl Table {
     }
 
     pub(super) fn push_pong(&mut self, key: Key, payload: &[u8]) {
+        self.make_way(key);
         let start = self.turn.len();
         codec::append(&mut self.turn, Opcode::Pong, payload);
         self.push_frame_at(key, start);
@@ -256,9 +235,24 @@ impl Table {
 
     pub(super) fn push_control(&mut self, id: ConnectionId, frame: &[u8]) {
         if let Some(key) = self.key(id) {
+            self.make_way(key);
             let start = self.turn.len();
             self.turn.extend_from_slice(frame);
             self.push_frame_at(key, start);
+        }
+    }
+
+    /// Control frames have room always, so a flood of pings within one turn must not let their
+    /// answers pile up: they are written, or the socket blocks and only the last one is kept.
+    fn make_way(&mut self, key: Key) {
+        if self.turn.len() > TURN_MAX {
+            self.flush_all();
+        }
+        if let Some(slot) = &mut self.slots[key as usize]
+            && slot.outbox.queued() > HIGH_WATER
+            && slot.outbox.may_flush()
+        {
+            flush(slot, key, &self.turn, &mut self.blocked, &self.counters);
         }
     }
 
@@ -266,8 +260,13 @@ impl Table {
         let Some(slot) = &mut self.slots[key as usize] else {
             return;
         };
+        let aside = slot.outbox.is_blocked() || slot.outbox.is_closing();
         slot.outbox
             .push_control(start as u32..self.turn.len() as u32, &self.turn);
+        if aside {
+            // It was copied, or not taken: no one writes it from here.
+            self.turn.truncate(start);
+        }
         mark(slot, key, &mut self.dirty);
     }
 
@@ -374,50 +373,4 @@ impl Table {
             .as_ref()
             .filter(|slot| slot.id == seat.id)
     }
-}
-
-fn mark(slot: &mut Slot, key: Key, dirty: &mut Vec<Key>) {
-    if !slot.is_dirty {
-        slot.is_dirty = true;
-        dirty.push(key);
-    }
-}
-
-/// Writes what a connection has waiting, and tells its task what came of it.
-fn flush(slot: &mut Slot, key: Key, turn: &[u8], blocked: &mut Vec<Seat>, counters: &Counters) {
-    let socket = &slot.socket;
-    let flushed = slot.outbox.flush(turn, |slices| {
-        let written = match slices {
-            [one] => socket.try_write(one),
-            many => socket.try_write_vectored(many),
-        }?;
-        counters.bytes_out.add(written as u64);
-        Ok(written)
-    });
-    match flushed {
-        Ok(Flush::Done) => {
-            if slot.outbox.take_drain() {
-                slot.signal.set_drained();
-            } else if slot.outbox.is_closing() {
-                slot.signal.wake();
-            }
-        }
-        Ok(Flush::Blocked) => {
-            if matches!(slot.writer, Writer::None) {
-                slot.writer = Writer::Due;
-                blocked.push(Seat { id: slot.id, key });
-            }
-        }
-        Err(error) => lost(slot, &error),
-    }
-}
-
-fn lost(slot: &mut Slot, error: &io::Error) {
-    // Nothing may stay that waits for the socket: it is always writable now, and its writer would
-    // try for ever.
-    slot.outbox.abandon();
-    slot.signal
-        .request_close(CloseCause::Lost(error.to_string()));
-    // It may be closing already, and wait for its last bytes.
-    slot.signal.wake();
 }

@@ -6,7 +6,10 @@ use super::*;
 
 #[tokio::test]
 async fn a_head_that_is_too_long_is_431() {
-    let gateway = Gateway::with("echo").server("headers = \"8KiB\"").start().await;
+    let gateway = Gateway::with("echo")
+        .server("headers = \"8KiB\"")
+        .start()
+        .await;
     let long = format!("X-Long: {}\r\n\r\n", "x".repeat(9000));
     let request = upgrade_request("/").replace("\r\n\r\n", &format!("\r\n{long}"));
     let mut raw = gateway.raw().await;
@@ -24,28 +27,42 @@ async fn a_head_that_is_too_long_is_431() {
 #[tokio::test]
 async fn too_many_header_fields_are_431() {
     let gateway = Gateway::with("echo").start().await;
-    let request = upgrade_request("/").replace("\r\n\r\n", &format!("\r\n{}\r\n", "A: b\r\n".repeat(200)));
+    let request =
+        upgrade_request("/").replace("\r\n\r\n", &format!("\r\n{}\r\n", "A: b\r\n".repeat(200)));
     assert_eq!(answer(&gateway, &request).await.status, 431);
 }
 
 #[tokio::test]
 async fn a_client_that_sends_nothing_is_closed() {
-    let gateway = Gateway::with("echo").server("handshake_timeout = \"300ms\"").start().await;
+    let gateway = Gateway::with("echo")
+        .server("handshake_timeout = \"300ms\"")
+        .start()
+        .await;
     let mut raw = gateway.raw().await;
     assert_eq!(raw.read_to_end().await, b"");
-    gateway.until_metric("refusals_total{reason=\"handshake\"}", 1).await;
+    gateway
+        .until_metric("refusals_total{reason=\"handshake\"}", 1)
+        .await;
 }
 
 #[tokio::test]
 async fn a_client_that_stops_in_its_request_is_closed() {
-    let gateway = Gateway::with("echo").server("handshake_timeout = \"300ms\"").start().await;
+    let gateway = Gateway::with("echo")
+        .server("handshake_timeout = \"300ms\"")
+        .start()
+        .await;
     half_a_request(&gateway).await.read_to_end().await;
-    gateway.until_metric("refusals_total{reason=\"handshake\"}", 1).await;
+    gateway
+        .until_metric("refusals_total{reason=\"handshake\"}", 1)
+        .await;
 }
 
 #[tokio::test]
 async fn a_client_that_sends_a_byte_at_a_time_has_no_longer_than_others() {
-    let gateway = Gateway::with("echo").server("handshake_timeout = \"1s\"").start().await;
+    let gateway = Gateway::with("echo")
+        .server("handshake_timeout = \"1s\"")
+        .start()
+        .await;
     let mut raw = gateway.raw().await;
     let begun = std::time::Instant::now();
     let trickle = async {
@@ -57,23 +74,34 @@ async fn a_client_that_sends_a_byte_at_a_time_has_no_longer_than_others() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(crate::PATIENCE, trickle).await.expect("it is cut");
+    tokio::time::timeout(crate::PATIENCE, trickle)
+        .await
+        .expect("it is cut");
     assert!(begun.elapsed() > Duration::from_millis(900));
-    gateway.until_metric("refusals_total{reason=\"handshake\"}", 1).await;
+    gateway
+        .until_metric("refusals_total{reason=\"handshake\"}", 1)
+        .await;
 }
 
 #[tokio::test]
 async fn a_kept_socket_without_a_next_request_is_closed() {
-    let gateway = Gateway::with("echo").server("handshake_timeout = \"300ms\"").start().await;
+    let gateway = Gateway::with("echo")
+        .server("handshake_timeout = \"300ms\"")
+        .start()
+        .await;
     let mut raw = gateway.raw().await;
-    raw.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    raw.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
     let answer = String::from_utf8(raw.read_to_end().await).unwrap();
     assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
 }
 
 #[tokio::test]
 async fn a_connection_outlives_the_handshakes_timeout() {
-    let gateway = Gateway::with("echo").server("handshake_timeout = \"100ms\"").start().await;
+    let gateway = Gateway::with("echo")
+        .server("handshake_timeout = \"100ms\"")
+        .start()
+        .await;
     let mut client = gateway.connect("/").await;
     let mut late = gateway.raw().await;
     late.read_to_end().await;
@@ -82,7 +110,10 @@ async fn a_connection_outlives_the_handshakes_timeout() {
 
 #[tokio::test]
 async fn beyond_the_limit_an_upgrade_is_503_until_a_place_is_free() {
-    let gateway = Gateway::with("echo").server("connections = 2").start().await;
+    let gateway = Gateway::with("echo")
+        .server("connections = 2")
+        .start()
+        .await;
     let first = gateway.connect("/").await;
     let mut second = gateway.connect("/").await;
     let response = refused(&gateway, "/", &[]).await;
@@ -109,12 +140,17 @@ async fn until_granted(gateway: &Gateway) -> Client {
             }
         }
     };
-    tokio::time::timeout(crate::PATIENCE, granted).await.expect("a place is free")
+    tokio::time::timeout(crate::PATIENCE, granted)
+        .await
+        .expect("a place is free")
 }
 
 #[tokio::test]
 async fn a_refused_or_failed_upgrade_gives_its_place_back() {
-    let gateway = Gateway::with("upgrade").server("connections = 1").start().await;
+    let gateway = Gateway::with("upgrade")
+        .server("connections = 1")
+        .start()
+        .await;
     for _ in 0..3 {
         assert_eq!(refused(&gateway, "/?reject=403", &[]).await.status(), 403);
         assert_eq!(refused(&gateway, "/?trap", &[]).await.status(), 500);
@@ -127,9 +163,13 @@ async fn a_refused_or_failed_upgrade_gives_its_place_back() {
 
 #[tokio::test]
 async fn a_body_is_not_waited_for() {
-    let gateway = Gateway::with("echo").server("handshake_timeout = \"300ms\"").start().await;
+    let gateway = Gateway::with("echo")
+        .server("handshake_timeout = \"300ms\"")
+        .start()
+        .await;
     let mut raw = gateway.raw().await;
-    raw.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nabc").await;
+    raw.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nabc")
+        .await;
     let answer = String::from_utf8(raw.read_to_end().await).unwrap();
     assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
 }

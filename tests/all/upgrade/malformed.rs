@@ -10,7 +10,10 @@ async fn a_plain_request_is_told_which_protocol_and_version_to_speak() {
     let head = response.head.to_ascii_lowercase();
     assert!(head.contains("upgrade: websocket"), "{head}");
     assert!(head.contains("sec-websocket-version: 13"), "{head}");
-    assert_eq!(response.body, "this path speaks WebSocket: send an upgrade request\n");
+    assert_eq!(
+        response.body,
+        "this path speaks WebSocket: send an upgrade request\n"
+    );
 }
 
 #[tokio::test]
@@ -37,11 +40,23 @@ async fn a_request_that_breaks_a_rule_is_400() {
         ("no key", key, ""),
         ("two keys", key, &format!("{key}{key}")),
         ("a short key", "dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="),
-        ("no base64", "dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25j!Q=="),
-        ("a key of 24 letters", "dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQaa"),
+        (
+            "no base64",
+            "dGhlIHNhbXBsZSBub25jZQ==",
+            "dGhlIHNhbXBsZSBub25j!Q==",
+        ),
+        (
+            "a key of 24 letters",
+            "dGhlIHNhbXBsZSBub25jZQ==",
+            "dGhlIHNhbXBsZSBub25jZQaa",
+        ),
         ("an empty key", "dGhlIHNhbXBsZSBub25jZQ==", ""),
         ("no connection", "Connection: Upgrade\r\n", ""),
-        ("connection: close", "Connection: Upgrade", "Connection: close"),
+        (
+            "connection: close",
+            "Connection: Upgrade",
+            "Connection: close",
+        ),
         ("a post", "GET", "POST"),
         ("a head", "GET", "HEAD"),
         ("an old version of HTTP", "HTTP/1.1", "HTTP/1.0"),
@@ -50,7 +65,10 @@ async fn a_request_that_breaks_a_rule_is_400() {
         assert_ne!(request, upgrade_request("/"), "{what}");
         assert_eq!(answer(&gateway, &request).await.status, 400, "{what}");
     }
-    assert_eq!(gateway.metric("refusals_total{reason=\"malformed\"}").await, 13);
+    assert_eq!(
+        gateway.metric("refusals_total{reason=\"malformed\"}").await,
+        13
+    );
     assert_eq!(gateway.metric("events_total{event=\"upgrade\"}").await, 0);
 }
 
@@ -94,13 +112,20 @@ async fn several_requests_on_one_socket_are_answered_in_turn() {
     let gateway = Gateway::with("echo").path("/here").start().await;
     let mut raw = gateway.raw().await;
     let plain = "GET /here HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let requests = [&upgrade_request("/nowhere"), plain, &upgrade_request("/here")];
+    let requests = [
+        &upgrade_request("/nowhere"),
+        plain,
+        &upgrade_request("/here"),
+    ];
     let mut bytes = requests.concat().into_bytes();
     bytes.extend(frame(0x81, b"hello"));
     raw.write(&bytes).await;
     for (status, words) in [
         ("404", Some("no route has this path\n")),
-        ("426", Some("this path speaks WebSocket: send an upgrade request\n")),
+        (
+            "426",
+            Some("this path speaks WebSocket: send an upgrade request\n"),
+        ),
         ("101", None),
     ] {
         let head = raw.read_head().await;

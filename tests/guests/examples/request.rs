@@ -7,10 +7,23 @@ struct Describe;
 
 impl Handler for Describe {
     fn on_open(connection: &Connection, request: Request) -> Result {
-        let mut lines = vec![format!("path {}", request.path), format!("peer {}", request.peer)];
+        let mut lines = vec![
+            format!("path {}", request.path),
+            format!("peer {}", request.peer),
+        ];
         lines.extend(request.query.iter().map(|query| format!("query {query}")));
-        lines.extend(request.params.iter().map(|(name, value)| format!("param {name}={value}")));
-        lines.extend(request.subprotocols.iter().map(|name| format!("subprotocol {name}")));
+        lines.extend(
+            request
+                .params
+                .iter()
+                .map(|(name, value)| format!("param {name}={value}")),
+        );
+        lines.extend(
+            request
+                .subprotocols
+                .iter()
+                .map(|name| format!("subprotocol {name}")),
+        );
         lines.extend(request.headers.iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value).replace('\u{fffd}', "?");
             format!("header {name}: {value}")

@@ -142,10 +142,7 @@ fn read(folder: &Path) -> Result<Metadata, BuildError> {
             "never",
         ])
         .output()
-        .map_err(|source| BuildError::Tool {
-            tool: "cargo",
-            source,
-        })?;
+        .map_err(|why| BuildError::Tool { tool: "cargo", why })?;
     let failed = |why: &str| BuildError::Metadata {
         folder: folder.to_owned(),
         why: why.to_owned(),

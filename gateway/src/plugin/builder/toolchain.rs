@@ -26,11 +26,13 @@ pub fn ensure_target(folder: &Path) -> Result<(), BuildError> {
         })
     };
     match status {
-        Err(error) => failed(format!("and `rustup` did not start: {error}")),
+        Err(error) => failed(format!("`rustup` did not start: {error}")),
         Ok(status) if !status.success() => {
-            failed("and `rustup target add` failed, see above".to_owned())
+            failed("`rustup target add` failed, see above".to_owned())
         }
-        Ok(_) if !is_installed(folder)? => failed("although rustup has installed it".to_owned()),
+        Ok(_) if !is_installed(folder)? => {
+            failed("still could not once it was installed".to_owned())
+        }
         Ok(_) => Ok(()),
     }
 }
@@ -41,10 +43,7 @@ fn is_installed(folder: &Path) -> Result<bool, BuildError> {
     let output = tool("rustc", folder)
         .args(["--print", "target-libdir", "--target", TARGET])
         .output()
-        .map_err(|source| BuildError::Tool {
-            tool: "rustc",
-            source,
-        })?;
+        .map_err(|why| BuildError::Tool { tool: "rustc", why })?;
     let printed = String::from_utf8_lossy(&output.stdout);
     Ok(output.status.success() && PathBuf::from(printed.trim()).is_dir())
 }

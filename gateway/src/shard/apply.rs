@@ -1,0 +1,140 @@
+//! Effects put into force: sends and publishes to this shard's connections, and on to the others.
+
+use super::{Seat, Shard};
+use crate::close::CloseFrame;
+use crate::effects::{Effect, Effects};
+use crate::message::ConnectionId;
+
+impl Shard {
+    /// Puts an event's effects into force, in order. Returns the close frame if the handler closed
+    /// its connection. `seat` is the event's connection, an upgrade has none; `owner` is the plugin.
+    pub fn apply(&self, seat: Option<Seat>, owner: usize, effects: &Effects) -> Option<CloseFrame> {
+        let mut close = None;
+        for effect in effects.list() {
+            match effect {
+                Effect::Send { to, frame, .. } if self.is_here(*to) => {
+                    self.send(seat, *to, effects.bytes(frame));
+                }
+                Effect::Send { to, .. } => {
+                    let shard = to.shard(self.links.len());
+                    self.outgoing.borrow_mut()[shard].copy(effects, effect, owner);
+                    self.wake_turn_end();
+                }
+                Effect::Publish {
+                    topic,
+                    frame,
+                    except,
+                } => {
+                    let topic = effects.topic(topic);
+                    self.counters.publishes.add(1);
+                    self.publish_here(topic, effects.bytes(frame), *except);
+                    self.publish_elsewhere(topic, effects, effect, frame.len(), owner);
+                }
+                Effect::Subscribe { topic, label } => {
+                    if let Some(seat) = seat {
+                        let new = self.hub.borrow_mut().subscribe(seat.key, topic);
+                        let label = label.as_deref();
+                        self.directory
+                            .subscribed(self.index, topic, seat.id, label, new);
+                    }
+                }
+                Effect::Unsubscribe { topic } => {
+                    if let Some(seat) = seat
+                        && self.hub.borrow_mut().unsubscribe(seat.key, topic)
+                    {
+                        self.directory.unsubscribed(self.index, topic, seat.id);
+                    }
+                }
+                Effect::Close(frame) => close = close.or_else(|| Some(frame.clone())),
+            }
+        }
+        close
+    }
+
+    /// Takes what another shard sent here: sends and publishes to this shard's connections.
+    pub fn receive(&self, effects: &Effects) {
+        for effect in effects.list() {
+            match effect {
+                Effect::Send { to, frame, sender } => {
+                    if *sender == self.table.borrow().owner(*to) {
+                        self.send(None, *to, effects.bytes(frame));
+                    } else {
+                        self.counters.drops.count("closing");
+                    }
+                }
+                Effect::Publish {
+                    topic,
+                    frame,
+                    except,
+                } => {
+                    self.publish_here(effects.topic(topic), effects.bytes(frame), *except);
+                }
+                // Not sent between shards: see `Effects::copy`.
+                Effect::Subscribe { .. } | Effect::Unsubscribe { .. } | Effect::Close(_) => {}
+            }
+        }
+        self.wake_turn_end();
+    }
+
+    fn is_here(&self, id: ConnectionId) -> bool {
+        id.shard(self.links.len()) == self.index
+    }
+
+    fn send(&self, seat: Option<Seat>, to: ConnectionId, frame: &[u8]) {
+        let mut table = self.table.borrow_mut();
+        let key = match seat {
+            Some(seat) if seat.id == to => Some(seat.key),
+            _ => table.key(to),
+        };
+        let Some(key) = key else {
+            return self.counters.drops.count("closing");
+        };
+        let span = table.append(frame);
+        table.push(key, span);
+        drop(table);
+        self.wake_turn_end();
+    }
+
+    fn publish_here(&self, topic: &str, frame: &[u8], except: Option<ConnectionId>) {
+        let (hub, mut table) = (self.hub.borrow(), self.table.borrow_mut());
+        let subscribers = hub.subscribers(topic);
+        if subscribers.is_empty() {
+            return;
+        }
+        let span = table.append(frame);
+        match except.and_then(|id| table.key(id)) {
+            Some(except) => {
+                for &key in subscribers.iter().filter(|&&key| key != except) {
+                    table.push(key, span.clone());
+                }
+            }
+            None => subscribers
+                .iter()
+                .for_each(|&key| table.push(key, span.clone())),
+        }
+        drop(table);
+        self.wake_turn_end();
+    }
+
+    fn publish_elsewhere(
+        &self,
+        topic: &str,
+        effects: &Effects,
+        effect: &Effect,
+        len: usize,
+        owner: usize,
+    ) {
+        for (shard, link) in self.links.iter().enumerate() {
+            if shard == self.index || self.directory.subscribers_on(shard, topic) == 0 {
+                continue;
+            }
+            let outgoing = &mut self.outgoing.borrow_mut()[shard];
+            if link.has_room(outgoing.cost() + len) {
+                outgoing.copy(effects, effect, owner);
+            } else {
+                self.counters.drops.count("shard-queue");
+            }
+        }
+        self.wake_turn_end();
+    }
+}

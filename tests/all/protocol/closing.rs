@@ -1,0 +1,136 @@
+//! The closing handshake, from either side.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+#[tokio::test]
+async fn a_close_frame_is_echoed_with_its_code_and_reason() {
+    let gateway = Gateway::with("echo").start().await;
+    for code in [
+        1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1014, 3000, 4999,
+    ] {
+        let mut raw = upgraded(&gateway).await;
+        raw.write(&frame(CLOSE, &reason(code, "bye"))).await;
+        assert_eq!(closed_with(&mut raw).await, (code, "bye".to_owned()));
+    }
+    let mut raw = upgraded(&gateway).await;
+    let longest = "x".repeat(123);
+    raw.write(&frame(CLOSE, &reason(4000, &longest))).await;
+    assert_eq!(closed_with(&mut raw).await, (4000, longest));
+    gateway
+        .until_metric("closes_total{cause=\"peer\"}", 14)
+        .await;
+}
+
+#[tokio::test]
+async fn an_empty_close_frame_is_answered_with_an_empty_one() {
+    let gateway = Gateway::with("lifecycle").start().await;
+    let mut audit = gateway.connect("/?audit").await;
+    let mut raw = upgraded(&gateway).await;
+    let opened = audit.recv().await;
+    raw.write(&frame(CLOSE, b"")).await;
+    assert_eq!(next(&mut raw).await, (CLOSE, Vec::new()));
+    assert_eq!(raw.read_to_end().await, b"");
+    let id = opened.strip_prefix("open ").unwrap();
+    assert_eq!(audit.recv().await, format!("close {id} peer 1005 "));
+}
+
+#[tokio::test]
+async fn a_close_frame_that_breaks_a_rule_is_closed_for_it() {
+    let gateway = Gateway::with("echo").start().await;
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535] {
+        let mut raw = upgraded(&gateway).await;
+        raw.write(&frame(CLOSE, &reason(code, ""))).await;
+        let words = format!("invalid close code {code}");
+        assert_eq!(closed_with(&mut raw).await, (1002, words));
+    }
+    let mut raw = upgraded(&gateway).await;
+    raw.write(&frame(CLOSE, b"\x03")).await;
+    assert_eq!(
+        closed_with(&mut raw).await,
+        (1002, "close payload of one byte".to_owned())
+    );
+    let mut raw = upgraded(&gateway).await;
+    raw.write(&frame(CLOSE, b"\x03\xe8\xff")).await;
+    assert_eq!(
+        closed_with(&mut raw).await,
+        (1007, "invalid utf-8".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn what_follows_the_peers_close_frame_is_ignored() {
+    let gateway = Gateway::with("lifecycle").start().await;
+    let mut audit = gateway.connect("/?audit").await;
+    let mut raw = upgraded(&gateway).await;
+    let opened = audit.recv().await;
+    let sent = [
+        frame(TEXT, b"before"),
+        frame(CLOSE, &reason(1000, "")),
+        frame(TEXT, b"trap"),
+        frame(PING, b"ping"),
+        frame(CLOSE, &reason(4000, "again")),
+    ];
+    raw.write(&sent.concat()).await;
+    assert_eq!(next(&mut raw).await, (TEXT, b"before".to_vec()));
+    assert_eq!(closed_with(&mut raw).await, (1000, String::new()));
+    let id = opened.strip_prefix("open ").unwrap();
+    assert_eq!(audit.recv().await, format!("close {id} peer 1000 "));
+    gateway.until_metric("connections_open", 1).await;
+    assert_eq!(gateway.metric("closes_total{cause=\"peer\"}").await, 1);
+    assert_eq!(gateway.metric("failures_total{kind=\"trap\"}").await, 0);
+}
+
+#[tokio::test]
+async fn the_gateway_waits_for_the_peers_close_frame() {
+    let gateway = Gateway::with("lifecycle")
+        .route_limits("close = \"1m\"")
+        .start()
+        .await;
+    let mut raw = upgraded(&gateway).await;
+    raw.write(&frame(TEXT, b"kick")).await;
+    assert_eq!(next(&mut raw).await, (CLOSE, reason(4000, "as asked")));
+    // Messages that were under way are dropped, not handled and not taken for an end.
+    raw.write(&frame(TEXT, b"trap")).await;
+    raw.write(&frame(PING, b"ping")).await;
+    assert_eq!(gateway.metric("connections_open").await, 1);
+    raw.write(&frame(CLOSE, &reason(4000, ""))).await;
+    assert_eq!(raw.read_to_end().await, b"");
+    gateway.until_metric("connections_open", 0).await;
+    assert_eq!(gateway.metric("failures_total{kind=\"trap\"}").await, 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_a_close_frame_is_waited_for_no_longer_than_the_limit() {
+    let gateway = Gateway::with("lifecycle")
+        .route_limits("close = \"500ms\"")
+        .start()
+        .await;
+    let mut raw = upgraded(&gateway).await;
+    raw.write(&frame(TEXT, b"kick")).await;
+    assert_eq!(next(&mut raw).await.0, CLOSE);
+    let begun = Instant::now();
+    assert_eq!(raw.read_to_end().await, b"");
+    assert!(begun.elapsed() > Duration::from_millis(300), "it waited");
+    gateway.until_metric("connections_open", 0).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_keeps_talking_after_a_close_frame_is_waited_for_no_longer() {
+    let gateway = Gateway::with("lifecycle")
+        .route_limits("close = \"500ms\"")
+        .start()
+        .await;
+    let mut raw = upgraded(&gateway).await;
+    raw.write(&frame(TEXT, b"kick")).await;
+    let talk = async {
+        while raw.try_write(&frame(TEXT, b"blah")).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::PATIENCE, talk)
+        .await
+        .expect("it is cut");
+    gateway.until_metric("connections_open", 0).await;
+}

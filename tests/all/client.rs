@@ -28,7 +28,6 @@ impl Client {
     }
 
     /// Connects with header fields. A refusal is `Error::Http`.
-    #[expect(clippy::result_large_err, reason = "it is tungstenite's error")]
     pub async fn try_connect(
         address: SocketAddr,
         path: &str,
@@ -65,7 +64,6 @@ impl Client {
     }
 
     /// Sends anything.
-    #[expect(clippy::result_large_err, reason = "it is tungstenite's error")]
     pub async fn send_message(&mut self, message: Message) -> Result<(), Error> {
         self.socket.send(message).await
     }

@@ -7,6 +7,10 @@
     clippy::unwrap_used,
     reason = "a test's own steps may fail it where they stand"
 )]
+#![expect(
+    unreachable_pub,
+    reason = "what the tests share is `pub`; nothing is reached from outside a test binary"
+)]
 
 use std::time::Duration;
 

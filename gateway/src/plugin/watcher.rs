@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::registry::Registry;
 
 /// A burst of events is one change: so long nothing must happen to the file.
-const QUIET: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(10);
 /// A file that is written all the time is tried after this all the same.
 const QUIET_MAX: Duration = Duration::from_secs(1);
 

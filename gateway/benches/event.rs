@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tidegate::config::{self, RouteLimits};
+use tidegate::connection::{self, Driver};
 use tidegate::counters::Counters;
 use tidegate::directory::Directory;
 use tidegate::effects::{Effect, Effects};
@@ -68,7 +69,10 @@ fn shard() -> Rc<Shard> {
     let (link, _mailbox) = Link::new(1 << 20);
     let counters = Arc::new(Counters::default());
     let shard = Shard::new(0, Box::new([link]), Arc::new(Directory::new(1)), counters);
+    let shard = shard.expect("sockets can be watched");
     shard.start();
+    // No connection has a guest here: what is driven is the end of each turn.
+    tokio::task::spawn_local(connection::drive(Driver::<Guest>::new(shard.clone())));
     shard
 }
 
@@ -96,10 +100,9 @@ async fn connect(shard: &Shard) -> (Seat, std::net::TcpStream) {
     let address = listener.local_addr().expect("it is bound");
     let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
     let (server, _) = accepted.expect("a client has connected");
-    let (reader, writer) = server.into_split();
-    // The shard holds the writer; the reader would only shut the socket when dropped.
-    std::mem::forget(reader);
-    let (seat, _signal) = shard.admit(writer, Arc::new(RouteLimits::default()), 0);
+    let server = server.into_std().expect("it is registered");
+    let seat = shard.admit(server, Arc::new(RouteLimits::default()), 0, None);
+    let seat = seat.expect("its socket can be watched");
     let client = client
         .expect("the listener accepts")
         .into_std()
@@ -113,10 +116,10 @@ fn guest_call(criterion: &mut Criterion) {
         runtime.block_on(async { (shard(), guest("echo").await, guest("chat").await) });
     let (seat, _client) = runtime.block_on(connect(&shard));
     let mut group = criterion.benchmark_group("guest call");
-    let mut event = Event {
-        connection: Some(seat.id),
+    let mut event = Box::new(Event {
+        seat: Some(seat),
         ..Event::default()
-    };
+    });
     for (name, text) in [
         ("echo 20 B", "a".repeat(20)),
         ("echo 1 KiB", "a".repeat(1024)),
@@ -126,8 +129,9 @@ fn guest_call(criterion: &mut Criterion) {
                 runtime.block_on(async {
                     let begun = cpu_time();
                     for _ in 0..times {
-                        let called = echo.message(&mut event, Message::Text(&text)).await;
-                        called.expect("echo answers");
+                        let message = [Message::Text(&text)];
+                        let batch = echo.messages(&mut event, &message).await;
+                        batch.last.expect("echo answers");
                         assert_eq!(event.effects.list().len(), 1);
                         event.effects.clear();
                     }
@@ -169,7 +173,7 @@ fn publish(criterion: &mut Criterion) {
     });
     std::thread::spawn(move || read_all(clients));
     let mut effects = Effects::default();
-    effects.publish("room", Message::Text(&"a".repeat(64)), None);
+    effects.publish("room", Message::Text(&"a".repeat(64)), None, true);
     let mut group = criterion.benchmark_group("publish");
     group
         .measurement_time(Duration::from_secs(10))

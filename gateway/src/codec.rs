@@ -2,9 +2,10 @@
 //!
 //! Pure functions over byte slices: no sockets, no async, no clock. [`Reader`] turns what clients
 //! sent into [`Item`]s, in the caller's buffer wherever that is possible; [`append`] and its
-//! neighbours encode what we send. The handshake is not here: hyper and `server/http.rs` do it.
+//! neighbours encode what we send; [`deflate`] is the compression of RFC 7692. The handshake is not here: hyper and `server/http.rs` do it.
 
 mod body;
+pub mod deflate;
 mod frame;
 mod head;
 mod mask;
@@ -13,8 +14,8 @@ mod utf8;
 mod violation;
 
 pub use frame::{
-    EncodedHead, HEAD_MAX, MAX_CONTROL, Opcode, append, close_code_allowed, close_payload,
-    encode_head, frame_len, is_control,
+    EncodedHead, HEAD_MAX, MAX_CONTROL, Opcode, append, append_deflated, close_code_allowed,
+    close_payload, encode_head, frame_len, is_control, longest_deflated, payload,
 };
-pub use reader::{Item, Reader};
+pub use reader::{Batch, Item, Reader};
 pub use violation::Violation;

@@ -24,7 +24,9 @@ mod tests;
 
 pub use gateway::{Admin, Cache, Engine, Log, LogFormat, Server, Token};
 pub use plugin::{Plugin, PluginLimits};
-pub use route::{OnError, OnFailure, Origins, Route, RouteLimits, SlowConsumer};
+pub use route::{
+    Compression, CompressionMode, OnError, OnFailure, Origins, Route, RouteLimits, SlowConsumer,
+};
 
 use document::Document;
 

@@ -4,27 +4,33 @@
 //! backpressure. The task ends with the connection, and every way out leads through one place, so
 //! that there is exactly one `on-close` for every `on-open` (G2).
 
+mod driver;
 mod events;
+mod inflation;
 
+use std::any::Any;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 
 use crate::close::{CloseCause, CloseFrame, NO_STATUS};
-use crate::codec::{Item, Reader};
+use crate::codec::{Batch, Item, Reader, Violation};
 use crate::config::{OnError, OnFailure, RouteLimits};
 use crate::handler::{Handler, Request};
 use crate::message::Message;
-use crate::shard::{Seat, Shard, Signal, Wake};
+use crate::shard::{Deflation, Seat, Shard, Wake};
 
+pub use driver::{Driver, drive};
+pub use events::SpareEvents;
+
+use driver::Step;
 use events::Events;
+use inflation::Inflation;
 
 /// What all connections of a route share.
 pub struct Terms<H> {
@@ -38,11 +44,13 @@ pub struct Terms<H> {
     pub on_failure: OnFailure,
     /// After a handler's `err`.
     pub on_error: OnError,
+    /// Events that are not under way.
+    pub spare: SpareEvents,
 }
 
 /// A socket whose upgrade was granted.
 pub struct Upgraded {
-    /// The socket, after the 101.
+    /// The socket, after the 101. It must not block.
     pub stream: TcpStream,
     /// What the peer sent right behind its request.
     pub early: Bytes,
@@ -50,55 +58,81 @@ pub struct Upgraded {
     pub request: Request,
     /// The first state.
     pub state: Vec<u8>,
+    /// How messages are compressed, if they are.
+    pub deflate: Option<Deflate>,
+    /// What is to be held as long as the connection lives.
+    pub tickets: Box<dyn Any>,
 }
 
-struct Connection<H> {
-    shard: Rc<Shard>,
+/// What was agreed on with the peer about compression (RFC 7692).
+pub struct Deflate {
+    /// Whether its messages may refer to those before them.
+    pub takes_over: bool,
+    /// How ours are compressed.
+    pub deflation: Deflation,
+}
+
+/// A connection between two steps. All that an idle one holds beside its slot in the shard's table.
+pub(crate) struct Connection<H> {
     terms: Rc<Terms<H>>,
     seat: Seat,
-    signal: Rc<Signal>,
-    socket: OwnedReadHalf,
     reader: Reader,
+    inflation: Inflation,
     events: Events<H>,
+    /// Held as long as the connection lives.
+    _tickets: Box<dyn Any>,
+}
+
+/// How a connection has ended.
+pub(crate) struct Ended {
+    cause: CloseCause,
     /// The peer's close frame came behind the bytes that ended the connection.
     has_parted: bool,
 }
 
-/// Runs a connection from its upgrade to its end.
-pub async fn run<H: Handler>(shard: Rc<Shard>, terms: Rc<Terms<H>>, upgraded: Upgraded) {
+impl From<CloseCause> for Ended {
+    fn from(cause: CloseCause) -> Self {
+        Self {
+            cause,
+            has_parted: false,
+        }
+    }
+}
+
+/// Opens a connection after its upgrade. From then on the driver has it.
+pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgraded: Upgraded) {
     let Upgraded {
         stream,
         early,
         request,
         state,
+        deflate,
+        tickets,
     } = upgraded;
-    let (socket, writer) = stream.into_split();
-    let (seat, signal) = shard.admit(writer, terms.limits.clone(), terms.owner);
-    let events = Events::new(shard.clone(), terms.clone(), seat, state);
-    let reader = Reader::new();
+    let (reader, inflation) = match &deflate {
+        Some(deflate) => (Reader::deflating(), Inflation::new(deflate.takes_over)),
+        None => (Reader::new(), Inflation::new(false)),
+    };
+    let deflation = deflate.map(|deflate| deflate.deflation);
+    let shard = driver.shard();
+    let seat = match shard.admit(stream, terms.limits.clone(), terms.owner, deflation) {
+        Ok(seat) => seat,
+        Err(error) => {
+            return tracing::warn!(peer = %request.peer, "failed to watch a socket: {error}");
+        }
+    };
+    driver.reserve(seat);
     let mut connection = Connection {
-        shard,
+        events: Events::new(shard.clone(), terms.clone(), seat, state),
         terms,
         seat,
-        signal,
-        socket,
         reader,
-        events,
-        has_parted: false,
+        inflation,
+        _tickets: tickets,
     };
-    // Boxed, so that what opening needs does not stay in the task for the connection's life.
-    let opened = Box::pin(connection.open(request, early)).await;
-    let cause = match opened {
-        Some(cause) => cause,
-        None => connection.live().await,
-    };
-    Box::pin(connection.end(cause)).await;
-}
-
-enum Input {
-    Wake(Wake),
-    Read(Box<[u8]>, usize),
-    Ended(CloseCause),
+    let ended = connection.open(request, early).await;
+    // What came meanwhile was told while there was nobody to read it.
+    driver.settle(connection, ended.map_or(Step::More, Step::Ended));
 }
 
 /// How far the bytes of one read were handled.
@@ -106,87 +140,80 @@ enum Progress {
     All,
     /// No instance is free: the rest, from this offset on, waits outside the shared buffer.
     Busy(usize),
-    Ended(CloseCause),
+    Ended(Ended),
 }
 
+/// All bytes of a read were taken.
+struct NoMore;
+
 impl<H: Handler> Connection<H> {
-    async fn open(&mut self, request: Request, early: Bytes) -> Option<CloseCause> {
+    fn shard(&self) -> &Rc<Shard> {
+        self.events.shard()
+    }
+
+    async fn open(&mut self, request: Request, early: Bytes) -> Option<Ended> {
         tracing::debug!(connection = %self.seat.id, peer = %request.peer, path = request.path, "opened");
         let ended = self.events.open(&request).await;
-        if ended.is_none() && early.is_empty() {
-            return None;
-        }
         let mut early = early.to_vec();
-        if ended.is_some() {
-            self.has_parted = self.has_closed(&mut early);
-            return ended;
+        if let Some(cause) = ended {
+            let has_parted = self.has_closed(&mut early);
+            return Some(Ended { cause, has_parted });
         }
         self.take_in_own(early).await
     }
 
-    /// Handles what comes until the connection is to end.
-    async fn live(&mut self) -> CloseCause {
-        loop {
-            let input = std::future::poll_fn(|context| self.poll_input(context)).await;
-            let ended = match input {
-                Input::Wake(Wake::Close(cause)) | Input::Ended(cause) => Some(cause),
-                Input::Wake(Wake::Drained) => self.events.drained().await,
-                Input::Read(scratch, n) => self.take_in(scratch, n).await,
-            };
-            if let Some(cause) = ended {
-                return cause;
+    /// Handles what has come: one read's worth, so that others have their turn.
+    async fn step(mut self) -> (Self, Step) {
+        match self.shard().take_wake(self.seat) {
+            Some(Wake::Close(cause)) => return (self, Step::Ended(cause.into())),
+            Some(Wake::Drained) => {
+                if let Some(cause) = Box::pin(self.events.drained()).await {
+                    return (self, Step::Ended(cause.into()));
+                }
             }
+            None => {}
         }
-    }
-
-    fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<Input> {
-        if let Poll::Ready(wake) = self.signal.poll(context) {
-            return Poll::Ready(Input::Wake(wake));
-        }
-        let mut scratch = self.shard.take_scratch();
-        match poll_read(&mut self.socket, context, &mut scratch) {
-            Poll::Pending => {
-                self.shard.give_scratch(scratch);
-                Poll::Pending
-            }
-            Poll::Ready(Ok(n)) if n > 0 => Poll::Ready(Input::Read(scratch, n)),
-            Poll::Ready(end) => {
-                self.shard.give_scratch(scratch);
-                let why = match end {
-                    Ok(_) => "ended without a close frame".to_owned(),
-                    Err(error) => error.to_string(),
-                };
-                Poll::Ready(Input::Ended(CloseCause::Lost(why)))
-            }
-        }
+        let mut scratch = self.shard().take_scratch();
+        let step = match self.shard().read(self.seat, &mut scratch) {
+            Ok(0) => lost("ended without a close frame"),
+            Ok(n) => return self.take_in(scratch, n).await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Idle,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Step::More,
+            Err(error) => lost(error),
+        };
+        self.shard().give_scratch(scratch);
+        (self, step)
     }
 
     /// Handles the bytes of one read, in the shard's buffer as long as no one else has to wait
     /// for it.
-    async fn take_in(&mut self, mut scratch: Box<[u8]>, n: usize) -> Option<CloseCause> {
-        self.shard.seen(self.seat);
-        self.shard.counters().bytes_in.add(n as u64);
+    async fn take_in(mut self, mut scratch: Box<[u8]>, n: usize) -> (Self, Step) {
+        self.shard().seen(self.seat);
+        self.shard().counters().bytes_in.add(n as u64);
         let progress = self.handle(&mut scratch[..n], true).await;
-        match progress {
-            Progress::All => {
-                self.shard.give_scratch(scratch);
-                None
-            }
-            Progress::Ended(cause) => {
-                self.shard.give_scratch(scratch);
-                Some(cause)
-            }
-            Progress::Busy(at) => {
-                let rest = scratch[at..n].to_vec();
-                self.shard.give_scratch(scratch);
-                Box::pin(self.take_in_own(rest)).await
-            }
-        }
+        let rest = match progress {
+            Progress::Busy(at) => scratch[at..n].to_vec(),
+            _ => Vec::new(),
+        };
+        let filled = n == scratch.len();
+        self.shard().give_scratch(scratch);
+        let ended = match progress {
+            Progress::All => None,
+            Progress::Ended(ended) => Some(ended),
+            Progress::Busy(_) => Box::pin(self.take_in_own(rest)).await,
+        };
+        let step = match ended {
+            Some(ended) => Step::Ended(ended),
+            // A read that fell short has emptied the socket; what comes next is told anew.
+            None if filled => Step::More,
+            None => Step::Idle,
+        };
+        (self, step)
     }
 
-    async fn take_in_own(&mut self, mut bytes: Vec<u8>) -> Option<CloseCause> {
+    async fn take_in_own(&mut self, mut bytes: Vec<u8>) -> Option<Ended> {
         match self.handle(&mut bytes, false).await {
-            Progress::Ended(cause) => Some(cause),
+            Progress::Ended(ended) => Some(ended),
             Progress::All | Progress::Busy(_) => None,
         }
     }
@@ -197,83 +224,140 @@ impl<H: Handler> Connection<H> {
             if shared && at < bytes.len() && self.terms.handler.is_busy() {
                 return Progress::Busy(at);
             }
-            let item = match self.reader.next(bytes, &mut at, self.terms.limits.message) {
-                Ok(Some(item)) => item,
-                Ok(None) => return Progress::All,
-                Err(violation) => {
-                    let (code, reason) = (violation.code(), violation.to_string());
-                    return Progress::Ended(CloseCause::ProtocolError { code, reason });
+            let begun = at;
+            let mut ended = self.handle_batch(bytes, &mut at).await;
+            if at == begun && ended.is_none() {
+                match self.handle_next(bytes, &mut at).await {
+                    Ok(end) => ended = end,
+                    Err(NoMore) => return Progress::All,
                 }
-            };
-            let ended = match item {
-                Item::Text(text) => self.events.message(Message::Text(text)).await,
-                Item::Binary(payload) => self.events.message(Message::Binary(payload)).await,
-                Item::Ping(payload) => {
-                    self.shard.pong(self.seat, payload);
-                    None
-                }
-                Item::Pong(_) => None,
-                Item::Close(frame) => Some(CloseCause::Peer(frame.map_or(
-                    CloseFrame {
-                        code: NO_STATUS,
-                        reason: String::new(),
-                    },
-                    |(code, reason)| CloseFrame {
-                        code,
-                        reason: reason.to_owned(),
-                    },
-                ))),
-            };
-            // Someone else may have asked for the end while the handler ran; what the peer sent
-            // after that is not handled any more.
-            if let Some(cause) = ended.or_else(|| self.signal.take_close()) {
+            }
+            if let Some(cause) = ended {
                 // Skipped frame by frame: what comes next may begin in the middle of one.
-                self.has_parted = self.has_closed(&mut bytes[at..]);
-                return Progress::Ended(cause);
+                let has_parted = self.has_closed(&mut bytes[at..]);
+                return Progress::Ended(Ended { cause, has_parted });
             }
         }
     }
 
-    /// The one way out: close frame, `on-close`, the closing handshake, the place freed.
-    async fn end(mut self, cause: CloseCause) {
+    /// Handles the messages that lie whole in `bytes` at `at`, if any.
+    async fn handle_batch(&mut self, bytes: &mut [u8], at: &mut usize) -> Option<CloseCause> {
+        let mut batch = Batch::new();
+        let read = self
+            .reader
+            .batch(bytes, at, self.terms.limits.message, &mut batch);
+        let mut left = &batch[..];
+        while !left.is_empty() {
+            let (handled, ended) = self.events.messages(left).await;
+            // Someone else may have asked for the end while the handler ran; what the peer sent
+            // after that is not handled any more.
+            let ended = ended.or_else(|| self.events.shard().take_close(self.seat));
+            if ended.is_some() {
+                return ended;
+            }
+            left = &left[handled..];
+        }
+        read.err().map(broken)
+    }
+
+    /// Handles the next item of any kind.
+    async fn handle_next(
+        &mut self,
+        bytes: &mut [u8],
+        at: &mut usize,
+    ) -> Result<Option<CloseCause>, NoMore> {
+        let item = match self.reader.next(bytes, at, self.terms.limits.message) {
+            Ok(Some(item)) => item,
+            Ok(None) => return Err(NoMore),
+            Err(violation) => return Ok(Some(broken(violation))),
+        };
+        let ended = match item {
+            // Boxed, because it is rare: a message in fragments, or cut by the end of a read.
+            Item::Text(text) => {
+                let message = [Message::Text(text)];
+                Box::pin(self.events.messages(&message)).await.1
+            }
+            Item::Binary(payload) => {
+                let message = [Message::Binary(payload)];
+                Box::pin(self.events.messages(&message)).await.1
+            }
+            Item::Deflated { text, payload } => {
+                let (events, limits) = (&mut self.events, &self.terms.limits);
+                Box::pin(
+                    self.inflation
+                        .message(events, text, payload, limits.message),
+                )
+                .await
+            }
+            Item::Ping(payload) => {
+                self.events.shard().pong(self.seat, payload);
+                None
+            }
+            Item::Pong(_) => None,
+            Item::Close(frame) => Some(CloseCause::Peer(frame.map_or(
+                CloseFrame {
+                    code: NO_STATUS,
+                    reason: String::new(),
+                },
+                |(code, reason)| CloseFrame {
+                    code,
+                    reason: reason.to_owned(),
+                },
+            ))),
+        };
+        Ok(ended.or_else(|| self.events.shard().take_close(self.seat)))
+    }
+
+    /// The one way out: close frame, `on-close`, the closing handshake. The caller frees the place.
+    async fn end(mut self, ended: Ended) {
+        let cause = &ended.cause;
         tracing::debug!(connection = %self.seat.id, %cause, "ended");
-        self.shard.counters().closes.count(cause.name());
-        self.shard.close(self.seat, &cause);
-        self.shard.unsubscribe_all(self.seat);
-        self.events.closed(&cause).await;
+        let shard = self.shard().clone();
+        shard.counters().closes.count(cause.name());
+        shard.close(self.seat, cause);
+        shard.unsubscribe_all(self.seat);
+        self.events.closed(cause).await;
         if !matches!(cause, CloseCause::Lost(_)) {
             // A peer that does not read or answer holds its place no longer than this.
-            let _ = tokio::time::timeout(self.terms.limits.close, self.part(&cause)).await;
+            let _ = tokio::time::timeout(self.terms.limits.close, self.part(&ended)).await;
         }
-        self.shard.dismiss(self.seat);
     }
 
     /// Sees that the close frame arrives: the socket may only be closed when the peer has nothing
     /// more to say, else a reset could overtake the frame (RFC 6455 section 7.1.1).
-    async fn part(&mut self, cause: &CloseCause) {
-        std::future::poll_fn(|context| {
-            self.signal.watch(context);
-            if self.shard.is_flushed(self.seat) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
+    async fn part(&mut self, ended: &Ended) {
+        let (shard, seat) = (self.shard().clone(), self.seat);
+        poll_fn(|context| {
+            shard.watch(seat, context);
+            match shard.is_flushed(seat) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             }
         })
         .await;
-        if self.has_parted || matches!(cause, CloseCause::Peer(_)) {
+        if ended.has_parted || matches!(ended.cause, CloseCause::Peer(_)) {
             return;
         }
-        let broken = matches!(cause, CloseCause::ProtocolError { .. });
+        let broken = matches!(ended.cause, CloseCause::ProtocolError { .. });
         if broken {
-            self.shard.shutdown(self.seat);
+            shard.shutdown(seat);
         }
         let mut scratch = vec![0; 4096];
         loop {
-            let read =
-                std::future::poll_fn(|context| poll_read(&mut self.socket, context, &mut scratch));
-            let Ok(n @ 1..) = read.await else { return };
-            if !broken && self.has_closed(&mut scratch[..n]) {
-                return;
+            let read = poll_fn(|context| {
+                shard.watch(seat, context);
+                match shard.read(seat, &mut scratch) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                        Poll::Ready(Ok(None))
+                    }
+                    read => Poll::Ready(read.map(Some)),
+                }
+            });
+            match read.await {
+                Ok(Some(0)) | Err(_) => return,
+                Ok(Some(n)) if !broken && self.has_closed(&mut scratch[..n]) => return,
+                Ok(_) => {}
             }
         }
     }
@@ -291,14 +375,15 @@ impl<H: Handler> Connection<H> {
     }
 }
 
-fn poll_read(
-    socket: &mut OwnedReadHalf,
-    context: &mut Context<'_>,
-    buffer: &mut [u8],
-) -> Poll<io::Result<usize>> {
-    let mut buffer = ReadBuf::new(buffer);
-    ready!(Pin::new(socket).poll_read(context, &mut buffer))?;
-    Poll::Ready(Ok(buffer.filled().len()))
+fn broken(violation: Violation) -> CloseCause {
+    CloseCause::ProtocolError {
+        code: violation.code(),
+        reason: violation.to_string(),
+    }
+}
+
+fn lost(why: impl ToString) -> Step {
+    Step::Ended(CloseCause::Lost(why.to_string()).into())
 }
 
 #[cfg(test)]

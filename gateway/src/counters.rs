@@ -90,6 +90,15 @@ pub struct Counters {
     pub deliveries: Counter,
     /// Publishes that took effect.
     pub publishes: Counter,
+    /// Messages that were compressed, each once, however many got it.
+    pub compressions: Counter,
+    /// Their bytes before.
+    pub compression_in: Counter,
+    /// Their bytes after.
+    pub compression_out: Counter,
+    /// Connections that asked for compression contexts of their own when there was no room for
+    /// more.
+    pub contexts_refused: Counter,
     /// Messages received.
     pub messages: Counter,
     /// Bytes read from sockets.
@@ -136,6 +145,10 @@ impl Default for Counters {
             ]),
             deliveries: Counter::default(),
             publishes: Counter::default(),
+            compressions: Counter::default(),
+            contexts_refused: Counter::default(),
+            compression_in: Counter::default(),
+            compression_out: Counter::default(),
             messages: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),

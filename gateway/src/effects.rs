@@ -21,6 +21,8 @@ pub enum Effect {
         to: ConnectionId,
         /// Where its frame lies, see [`Effects::bytes`].
         frame: Range<usize>,
+        /// Whether it may be compressed.
+        compress: bool,
         /// The plugin that sends, on the way to another shard: only there is it known whose
         /// connection the receiver is.
         sender: Option<usize>,
@@ -33,6 +35,8 @@ pub enum Effect {
         frame: Range<usize>,
         /// The one subscriber that does not get it.
         except: Option<ConnectionId>,
+        /// Whether it may be compressed.
+        compress: bool,
     },
     /// The event's connection subscribes.
     Subscribe {
@@ -113,7 +117,7 @@ impl Effects {
     }
 
     /// Records a message for one connection.
-    pub fn send(&mut self, to: ConnectionId, message: Message<'_>) {
+    pub fn send(&mut self, to: ConnectionId, message: Message<'_>, compress: bool) {
         let frame = self.encode(message);
         match &mut self.first {
             Some((first, bytes)) if *first == to => *bytes += frame.len(),
@@ -123,18 +127,26 @@ impl Effects {
         self.list.push(Effect::Send {
             to,
             frame,
+            compress,
             sender: None,
         });
     }
 
     /// Records a message for a topic's subscribers.
-    pub fn publish(&mut self, topic: &str, message: Message<'_>, except: Option<ConnectionId>) {
+    pub fn publish(
+        &mut self,
+        topic: &str,
+        message: Message<'_>,
+        except: Option<ConnectionId>,
+        compress: bool,
+    ) {
         let topic = self.append(topic.as_bytes());
         let frame = self.encode(message);
         self.list.push(Effect::Publish {
             topic,
             frame,
             except,
+            compress,
         });
     }
 
@@ -148,11 +160,17 @@ impl Effects {
     /// effects belong to their own connection and shard and are not copied.
     pub fn copy(&mut self, from: &Effects, effect: &Effect, sender: usize) {
         match effect {
-            Effect::Send { to, frame, .. } => {
+            Effect::Send {
+                to,
+                frame,
+                compress,
+                ..
+            } => {
                 let frame = self.append(from.bytes(frame));
                 self.list.push(Effect::Send {
                     to: *to,
                     frame,
+                    compress: *compress,
                     sender: Some(sender),
                 });
             }
@@ -160,6 +178,7 @@ impl Effects {
                 topic,
                 frame,
                 except,
+                compress,
             } => {
                 let topic = self.append(from.bytes(topic));
                 let frame = self.append(from.bytes(frame));
@@ -167,6 +186,7 @@ impl Effects {
                     topic,
                     frame,
                     except: *except,
+                    compress: *compress,
                 });
             }
             Effect::Subscribe { .. } | Effect::Unsubscribe { .. } | Effect::Close(_) => {}

@@ -9,9 +9,10 @@ use std::net::SocketAddr;
 
 use foldhash::HashMap;
 
-use crate::close::CloseCause;
+use crate::close::{CloseCause, CloseFrame};
 use crate::effects::Effects;
 use crate::message::{ConnectionId, Message};
+use crate::shard::{Seat, Shard};
 
 /// The HTTP request that opened a connection. Header names are in lower case.
 #[derive(Clone, Debug)]
@@ -63,12 +64,12 @@ pub enum Upgrade {
 
 /// What an event carries into the handler and what it brings back.
 ///
-/// A connection keeps one for its life: the state is in it. Effects and the new state count only
-/// when the call returned `Ok`; the connection then takes them with [`Event::commit`].
+/// A connection has one only while it handles something; the state is moved in and out. Effects and
+/// the new state count only when the handler returned `ok`: [`Event::commit`].
 #[derive(Debug, Default)]
 pub struct Event {
     /// The event's own connection; none for an upgrade.
-    pub connection: Option<ConnectionId>,
+    pub seat: Option<Seat>,
     /// Its state as the last event left it.
     pub state: Vec<u8>,
     /// The state this event has set.
@@ -88,14 +89,26 @@ pub struct Event {
     pub subscriptions_max: usize,
     /// Set from `on-close` on: the connection can no longer subscribe.
     pub closed: bool,
+    /// The close frame with which the handler has closed the connection.
+    pub kicked: Option<CloseFrame>,
+    /// Messages of a batch whose events have ended with `ok`.
+    pub handled: usize,
 }
 
 impl Event {
-    /// The handler returned `ok`: its state takes effect. The effects are the caller's to apply.
-    pub fn commit(&mut self) {
+    /// The event's own connection; none for an upgrade.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.seat.map(|seat| seat.id)
+    }
+
+    /// The handler returned `ok`: state and effects take effect. `owner` is the plugin.
+    pub fn commit(&mut self, shard: &Shard, owner: usize) {
         if let Some(state) = self.next_state.take() {
             self.state = state;
         }
+        let kicked = shard.apply(self.seat, owner, &self.effects);
+        self.kicked = self.kicked.take().or(kicked);
+        self.effects.clear();
         self.forget_topics();
     }
 
@@ -106,12 +119,31 @@ impl Event {
         self.forget_topics();
     }
 
+    /// Makes it anyone's event, keeping the memory of its effects.
+    pub fn reset(&mut self) {
+        self.discard();
+        self.seat = None;
+        self.state = Vec::new();
+        self.closed = false;
+        self.kicked = None;
+        self.handled = 0;
+    }
+
     fn forget_topics(&mut self) {
         if !self.topics.is_empty() {
             self.topics = HashMap::default();
         }
         self.topics_added = 0;
     }
+}
+
+/// What became of a call with several messages.
+#[derive(Debug)]
+pub struct Batch {
+    /// How many of them were handled, from the first on; at least one.
+    pub handled: usize,
+    /// How the event of the last of those ended.
+    pub last: Result<(), Failure>,
 }
 
 /// Why a handler's call did not return `ok`.
@@ -157,6 +189,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Handles the events of a route's connections. Each connection calls it for one event at a time.
+/// Events come boxed, because they are swapped into the handler's own memory.
 pub trait Handler: 'static {
     /// Whether a call would have to wait for an instance just now.
     fn is_busy(&self) -> bool;
@@ -164,31 +197,33 @@ pub trait Handler: 'static {
     /// Decides on an upgrade, before the 101.
     fn upgrade(
         &self,
-        event: &mut Event,
+        event: &mut Box<Event>,
         request: &Request,
     ) -> impl Future<Output = Result<Upgrade, Failure>>;
 
     /// A connection has opened.
     fn open(
         &self,
-        event: &mut Event,
+        event: &mut Box<Event>,
         request: &Request,
     ) -> impl Future<Output = Result<(), Failure>>;
 
-    /// A message has arrived.
-    fn message(
+    /// Messages have arrived: at least one, in order, each an event of its own. Handles as many as
+    /// it cares to in one call. All but the last of those have ended with `ok` and have been
+    /// committed; how the last one ended is the result, and the caller's to put into force.
+    fn messages(
         &self,
-        event: &mut Event,
-        message: Message<'_>,
-    ) -> impl Future<Output = Result<(), Failure>>;
+        event: &mut Box<Event>,
+        messages: &[Message<'_>],
+    ) -> impl Future<Output = Batch>;
 
     /// All that was queued for the connection is written.
-    fn drain(&self, event: &mut Event) -> impl Future<Output = Result<(), Failure>>;
+    fn drain(&self, event: &mut Box<Event>) -> impl Future<Output = Result<(), Failure>>;
 
     /// The connection has ended.
     fn close(
         &self,
-        event: &mut Event,
+        event: &mut Box<Event>,
         cause: &CloseCause,
     ) -> impl Future<Output = Result<(), Failure>>;
 }

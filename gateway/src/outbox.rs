@@ -95,6 +95,11 @@ impl Outbox {
         !self.backlog.is_empty() || !self.control.is_empty()
     }
 
+    /// Whether nothing waits, and something could be queued.
+    pub fn is_empty(&self) -> bool {
+        self.queued() == 0 && !self.closing
+    }
+
     /// Whether a close frame was queued: nothing follows it.
     pub fn is_closing(&self) -> bool {
         self.closing

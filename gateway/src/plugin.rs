@@ -10,6 +10,8 @@
 
 pub mod builder;
 mod cache;
+mod call;
+mod context;
 mod contract;
 mod engine;
 mod generation;
@@ -17,15 +19,17 @@ mod host;
 mod instance;
 mod load;
 mod log;
+mod packed;
 mod pool;
 mod registry;
 mod slot;
 pub mod watcher;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::close::CloseCause;
-use crate::handler::{Accept, Event, Failure, Handler, Reject, Request, Upgrade};
+use crate::handler::{Accept, Batch, Event, Failure, Handler, Reject, Request, Upgrade};
 use crate::message::{ConnectionId, Message};
 
 pub use contract::ContractError;
@@ -39,17 +43,66 @@ pub use registry::{Notice, Plugin, Registry, Reload, ReloadError, Status};
 pub use slot::Slot;
 
 use contract::Inbound;
+use packed::Packed;
 
 /// Handles events with a plugin's guests.
 pub struct Guest {
     pool: Rc<Pool>,
+    /// Memory for the next batch.
+    packed: Cell<Packed>,
 }
 
 impl Guest {
     /// A handler over one shard's instances of a plugin.
     pub fn new(pool: Rc<Pool>) -> Self {
-        Self { pool }
+        Self {
+            pool,
+            packed: Cell::default(),
+        }
     }
+}
+
+impl Guest {
+    /// Calls the guest with one message, or with all of them if there are several and it takes
+    /// them together.
+    async fn handle(
+        &self,
+        event: &mut Box<Event>,
+        messages: &[Message<'_>],
+    ) -> Result<Batch, Failure> {
+        let id = own(event);
+        let mut lease = self.pool.lease().await?;
+        event.generation = lease.generation();
+        event.handled = 0;
+        let instance = lease.instance();
+        instance.swap_event(event);
+        let last = match messages {
+            [first] => instance.on_message(id, lower_message(first)).await,
+            [first, ..] if !instance.takes_batches() => {
+                instance.on_message(id, lower_message(first)).await
+            }
+            _ => {
+                let packed = self.packed.take().fill(messages);
+                let last = instance.on_messages(id, &packed).await;
+                self.packed.set(packed);
+                last
+            }
+        };
+        instance.swap_event(event);
+        if is_reusable(&last) {
+            lease.keep();
+        }
+        Ok(Batch {
+            // A message whose event was not ended in the call ended with it.
+            handled: event.handled.max(1),
+            last,
+        })
+    }
+}
+
+/// Whether an instance is as good as before: after anything but a handler's `err` its store is dead.
+fn is_reusable<T>(result: &Result<T, Failure>) -> bool {
+    matches!(result, Ok(_) | Err(Failure::Handler(_)))
 }
 
 /// Runs one event: an instance from the pool, the event swapped into its store, the call, and the
@@ -62,7 +115,7 @@ macro_rules! event {
         $instance.swap_event($event);
         let result = $call.await;
         $instance.swap_event($event);
-        if matches!(result, Ok(_) | Err(Failure::Handler(_))) {
+        if is_reusable(&result) {
             lease.keep();
         }
         result
@@ -74,7 +127,7 @@ impl Handler for Guest {
         self.pool.is_busy()
     }
 
-    async fn upgrade(&self, event: &mut Event, request: &Request) -> Result<Upgrade, Failure> {
+    async fn upgrade(&self, event: &mut Box<Event>, request: &Request) -> Result<Upgrade, Failure> {
         let peer = request.peer.to_string();
         let answer = event!(self, event, |instance| instance
             .on_upgrade(lower(request, &peer)))?;
@@ -101,27 +154,28 @@ impl Handler for Guest {
         })
     }
 
-    async fn open(&self, event: &mut Event, request: &Request) -> Result<(), Failure> {
+    async fn open(&self, event: &mut Box<Event>, request: &Request) -> Result<(), Failure> {
         let (id, peer) = (own(event), request.peer.to_string());
         event!(self, event, |instance| instance
             .on_open(id, lower(request, &peer)))
     }
 
-    async fn message(&self, event: &mut Event, message: Message<'_>) -> Result<(), Failure> {
-        let id = own(event);
-        let message = match message {
-            Message::Text(text) => Inbound::Text(text),
-            Message::Binary(bytes) => Inbound::Binary(bytes),
-        };
-        event!(self, event, |instance| instance.on_message(id, message))
+    async fn messages(&self, event: &mut Box<Event>, messages: &[Message<'_>]) -> Batch {
+        match self.handle(event, messages).await {
+            Ok(batch) => batch,
+            Err(failure) => Batch {
+                handled: 1,
+                last: Err(failure),
+            },
+        }
     }
 
-    async fn drain(&self, event: &mut Event) -> Result<(), Failure> {
+    async fn drain(&self, event: &mut Box<Event>) -> Result<(), Failure> {
         let id = own(event);
         event!(self, event, |instance| instance.on_drain(id))
     }
 
-    async fn close(&self, event: &mut Event, cause: &CloseCause) -> Result<(), Failure> {
+    async fn close(&self, event: &mut Box<Event>, cause: &CloseCause) -> Result<(), Failure> {
         let id = own(event);
         event!(self, event, |instance| instance
             .on_close(id, lower_cause(cause)))
@@ -129,7 +183,9 @@ impl Handler for Guest {
 }
 
 fn own(event: &Event) -> u64 {
-    let ConnectionId(id) = event.connection.expect("only an upgrade has no connection");
+    let ConnectionId(id) = event
+        .connection()
+        .expect("only an upgrade has no connection");
     id
 }
 
@@ -149,6 +205,13 @@ fn lower<'a>(request: &'a Request, peer: &'a str) -> contract::Request<'a> {
             .collect(),
         peer,
         subprotocols: request.subprotocols.iter().map(String::as_str).collect(),
+    }
+}
+
+fn lower_message<'a>(message: &Message<'a>) -> Inbound<'a> {
+    match *message {
+        Message::Text(text) => Inbound::Text(text),
+        Message::Binary(bytes) => Inbound::Binary(bytes),
     }
 }
 

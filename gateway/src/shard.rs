@@ -5,7 +5,9 @@
 //! loop produced for a connection leaves in one write at the turn's end.
 
 mod apply;
+mod deflation;
 mod link;
+mod poller;
 mod signal;
 mod table;
 mod turn;
@@ -13,12 +15,13 @@ mod turn;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
+use std::{io, net};
 
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{Duration, Instant};
 
 use crate::close::CloseCause;
+use crate::codec::deflate::Inflater;
 use crate::codec::{self, Opcode};
 use crate::config::RouteLimits;
 use crate::counters::Counters;
@@ -28,16 +31,20 @@ use crate::heartbeat::{Due, Heartbeats, Millis};
 use crate::hub::Hub;
 use crate::message::ConnectionId;
 
+pub use deflation::Deflation;
 pub use link::{Link, Mail, Mailbox};
-pub use signal::{Signal, Wake};
+pub use poller::Ready;
+pub use signal::Wake;
 pub use table::{Delivery, Seat};
+pub use turn::Turn;
 
+use poller::Poller;
 use table::Table;
 
 /// One read takes at most this much; a turn's answers to it leave in one write. Larger reads would
 /// let one connection keep the others waiting longer.
 pub const SCRATCH_SIZE: usize = 64 << 10;
-/// How many unused read buffers and effect lists a shard keeps.
+/// How many unused read buffers a shard keeps.
 const SPARE: usize = 4;
 /// How often the coarse clock moves and due heartbeats are looked at. Timeouts are late by up to
 /// this much.
@@ -57,6 +64,15 @@ pub fn with_current<R>(f: impl FnOnce(Option<&Rc<Shard>>) -> R) -> R {
     CURRENT.with(|current| f(current.get()))
 }
 
+/// A decompressor, and room for what it inflates.
+#[derive(Default)]
+pub struct Inflating {
+    /// For messages that stand alone.
+    pub inflater: Inflater,
+    /// Empty between messages.
+    pub inflated: Vec<u8>,
+}
+
 /// One core's share of the gateway.
 pub struct Shard {
     index: usize,
@@ -67,9 +83,11 @@ pub struct Shard {
     links: Box<[Link]>,
     /// What goes to the other shards at the end of this turn, by index.
     outgoing: RefCell<Box<[Effects]>>,
-    turn_end: Cell<Option<Waker>>,
+    poller: Poller,
+    /// Wakes the task that runs the turns.
+    turn_waker: Cell<Option<Waker>>,
     scratch: RefCell<Vec<Box<[u8]>>>,
-    effects: RefCell<Vec<Effects>>,
+    inflaters: RefCell<Vec<Inflating>>,
     heartbeats: RefCell<Heartbeats>,
     started: Instant,
     now: Cell<Millis>,
@@ -85,33 +103,34 @@ impl Shard {
         links: Box<[Link]>,
         directory: Arc<Directory>,
         counters: Arc<Counters>,
-    ) -> Rc<Self> {
-        Rc::new(Self {
+    ) -> io::Result<Rc<Self>> {
+        Ok(Rc::new(Self {
             index,
             hub: RefCell::default(),
             table: RefCell::new(Table::new(counters.clone())),
             directory,
             outgoing: RefCell::new(links.iter().map(|_| Effects::default()).collect()),
             links,
-            turn_end: Cell::new(None),
+            poller: Poller::new()?,
+            turn_waker: Cell::new(None),
             scratch: RefCell::default(),
-            effects: RefCell::default(),
+            inflaters: RefCell::default(),
             heartbeats: RefCell::default(),
             started: Instant::now(),
             now: Cell::new(0),
             failures_logged: Cell::new(0),
             next_id: Cell::new(1),
             counters,
-        })
+        }))
     }
 
-    /// Makes this the thread's shard and starts its two tasks: the turn's end and the sweep.
+    /// Makes this the thread's shard and starts its sweep. Its turns are run by
+    /// [`connection::drive`](crate::connection::drive).
     pub fn start(self: &Rc<Self>) {
         CURRENT.with(|current| {
             // A second shard on one thread can only be a test's; the first one stays.
             let _ = current.set(self.clone());
         });
-        tokio::task::spawn_local(turn::end_turns(self.clone()));
         tokio::task::spawn_local(sweep(self.clone()));
     }
 
@@ -125,29 +144,77 @@ impl Shard {
         self.table.borrow().len()
     }
 
-    /// Gives a new connection its id and its outbox. `owner` is the plugin that serves it.
+    /// Gives a new connection its id and its outbox, and watches its socket, which must not block.
+    /// `owner` is the plugin that serves it; `deflation` how its messages are
+    /// compressed.
+    ///
+    /// # Errors
+    /// When the kernel watches as many sockets as it may.
     pub fn admit(
         &self,
-        socket: OwnedWriteHalf,
+        socket: net::TcpStream,
         limits: Arc<RouteLimits>,
         owner: usize,
-    ) -> (Seat, Rc<Signal>) {
+        deflation: Option<Deflation>,
+    ) -> io::Result<Seat> {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         let id = ConnectionId(id * self.links.len() as u64 + self.index as u64);
-        let signal = Rc::new(Signal::default());
-        let first_look = self.now.get() + 1;
-        let key = self.table.borrow_mut().insert(
-            id,
-            socket,
-            limits,
-            owner,
-            signal.clone(),
-            self.now.get(),
-        );
-        self.heartbeats.borrow_mut().schedule(first_look, id);
+        let now = self.now.get();
+        let mut table = self.table.borrow_mut();
+        let key = table.insert(id, socket, limits, owner, deflation.map(Box::new), now);
+        let seat = Seat { id, key };
+        if let Err(error) = table.watch_socket(seat, &self.poller) {
+            table.remove(key);
+            return Err(error);
+        }
+        self.heartbeats.borrow_mut().schedule(now + 1, id);
         self.counters.opened.add(1);
-        (Seat { id, key }, signal)
+        Ok(seat)
+    }
+
+    /// The connection that a ready socket belongs to. It may be gone by now.
+    pub fn seat(&self, ready: &Ready) -> Option<Seat> {
+        self.table.borrow().seat(ready.token)
+    }
+
+    /// Reads what a connection's socket has.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it has nothing, or that of the socket.
+    pub fn read(&self, seat: Seat, buffer: &mut [u8]) -> io::Result<usize> {
+        self.table.borrow().read(seat, buffer)
+    }
+
+    /// A connection's socket takes more: writes its backlog on.
+    pub fn write_on(&self, seat: Seat) {
+        self.table.borrow_mut().flush_blocked(seat);
+    }
+
+    /// What a connection has to be told.
+    pub fn take_wake(&self, seat: Seat) -> Option<Wake> {
+        self.table.borrow_mut().take_wake(seat)
+    }
+
+    /// Why a connection was asked to end, if it was.
+    pub fn take_close(&self, seat: Seat) -> Option<CloseCause> {
+        self.table.borrow_mut().take_close(seat)
+    }
+
+    /// Has the task woken when something happens to the connection: for one that is ending.
+    pub fn watch(&self, seat: Seat, context: &Context<'_>) {
+        self.table.borrow_mut().watch(seat, context);
+    }
+
+    /// Wakes the task that watches the connection.
+    pub fn wake(&self, seat: Seat) {
+        self.table.borrow().wake(seat);
+    }
+
+    /// Has a connection looked at in the next turn.
+    pub fn set_due(&self, seat: Seat) {
+        self.table.borrow_mut().set_due(seat);
+        self.wake_turn();
     }
 
     /// Frees a connection's place. Its socket closes.
@@ -162,27 +229,16 @@ impl Shard {
         self.table.borrow().ids()
     }
 
+    /// Whether a connection was asked to end.
+    pub fn is_ending(&self, seat: Seat) -> bool {
+        self.table.borrow().is_ending(seat)
+    }
+
     /// Asks a connection to end; the first cause wins.
     pub fn request_close(&self, id: ConnectionId, cause: CloseCause) -> bool {
-        self.table
-            .borrow()
-            .signal(id)
-            .is_some_and(|signal| signal.request_close(cause))
-    }
-
-    /// Buffers for one event's effects. They go back with [`Shard::give_effects`], so that an idle
-    /// connection holds none.
-    pub fn take_effects(&self) -> Effects {
-        self.effects.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Takes effects back, emptied. A few are kept.
-    pub fn give_effects(&self, mut effects: Effects) {
-        let mut spares = self.effects.borrow_mut();
-        if spares.len() < SPARE {
-            effects.clear();
-            spares.push(effects);
-        }
+        let first = self.table.borrow_mut().request_close(id, cause);
+        self.wake_turn();
+        first
     }
 
     /// A buffer to read into. It goes back with [`Shard::give_scratch`]; there are as many as
@@ -197,6 +253,22 @@ impl Shard {
         let mut spares = self.scratch.borrow_mut();
         if spares.len() < SPARE {
             spares.push(scratch);
+        }
+    }
+
+    /// A decompressor for messages that stand alone, and room for one of them. They go back with
+    /// [`Shard::give_inflater`].
+    pub fn take_inflater(&self) -> Inflating {
+        self.inflaters.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a decompressor back. A few are kept, without the memory of large messages.
+    pub fn give_inflater(&self, mut inflater: Inflating) {
+        let mut spares = self.inflaters.borrow_mut();
+        if spares.len() < SPARE {
+            inflater.inflated.clear();
+            inflater.inflated.shrink_to(SCRATCH_SIZE);
+            spares.push(inflater);
         }
     }
 
@@ -241,14 +313,14 @@ impl Shard {
     /// Queues a pong for a ping's payload (RFC 6455 section 5.5.3).
     pub fn pong(&self, seat: Seat, payload: &[u8]) {
         self.table.borrow_mut().push_pong(seat.key, payload);
-        self.wake_turn_end();
+        self.wake_turn();
     }
 
     /// Queues the close frame; nothing is sent after it. A frame with code 1005 goes out empty,
     /// none means that nothing can be sent any more.
     pub fn close(&self, seat: Seat, cause: &CloseCause) {
         self.table.borrow_mut().close(seat.key, cause);
-        self.wake_turn_end();
+        self.wake_turn();
     }
 
     /// Ends a connection's subscriptions.
@@ -295,9 +367,7 @@ impl Shard {
             match table.check_pulse(id, now) {
                 None => {}
                 Some(Due::Close) => {
-                    if let Some(signal) = table.signal(id) {
-                        signal.request_close(CloseCause::Idle);
-                    }
+                    table.request_close(id, CloseCause::Idle);
                 }
                 Some(Due::Wait(until)) => heartbeats.schedule(until, id),
                 Some(Due::Ping(until)) => {
@@ -308,7 +378,7 @@ impl Shard {
                 }
             }
         }
-        self.wake_turn_end();
+        self.wake_turn();
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::tidegate::plugin::host;
+use crate::bindings::tidegate::plugin::host::{self, SendOptions};
 use crate::{
     AsMessage, CloseError, Delivery, Message, PublishError, Result, StateError, TopicError,
 };
@@ -35,7 +35,10 @@ impl Connection {
 
     /// Sends a message, and says at once whether the peer keeps up.
     pub fn send(&self, message: impl AsMessage) -> Delivery {
-        host::send(self.id, message.as_message().into())
+        let options = SendOptions {
+            compress: message.compress(),
+        };
+        host::send(self.id, message.as_message().into(), options)
     }
 
     /// Sends a value as JSON text.

@@ -1,8 +1,9 @@
 //! From the contract's exports to a [`Handler`]. Only [`export!`](crate::export!) uses this.
 
-use crate::bindings::tidegate::plugin::types;
+use crate::bindings::tidegate::plugin::{host, types};
 use crate::{CloseCause, Handler, Message, Request, Result, Verdict, connection};
 
+pub use crate::bindings::exports::tidegate::plugin::batch_handler::Guest as Batches;
 pub use crate::bindings::exports::tidegate::plugin::drainer::Guest as Drainer;
 pub use crate::bindings::exports::tidegate::plugin::handler::Guest as Events;
 pub use crate::bindings::exports::tidegate::plugin::lifecycle::Guest as Lifecycle;
@@ -43,6 +44,15 @@ macro_rules! export {
                     tidegate_export::on_close::<$handler, _>(id, cause)
                 }
             }
+            impl tidegate_export::Batches for TidegateExports {
+                fn on_messages(
+                    id: tidegate_export::Id,
+                    payloads: ::std::vec::Vec<u8>,
+                    ends: ::std::vec::Vec<u32>,
+                ) -> ::core::result::Result<(), ::std::string::String> {
+                    tidegate_export::on_messages::<$handler, _>(id, &payloads, &ends)
+                }
+            }
             impl tidegate_export::Upgrader for TidegateExports {
                 fn on_upgrade(
                     request: $crate::Request,
@@ -73,7 +83,7 @@ macro_rules! export {
     };
 }
 
-pub const fn check<P: Events + Upgrader + Drainer + Lifecycle>() {}
+pub const fn check<P: Events + Batches + Upgrader + Drainer + Lifecycle>() {}
 
 pub fn on_open<H: Handler<V>, V: Into<Verdict>>(id: Id, request: Request) -> Result<(), String> {
     H::on_open(&connection(id), request).map_err(|error| error.to_string())
@@ -87,6 +97,40 @@ pub fn on_message<H: Handler<V>, V: Into<Verdict>>(
         Ok(verdict) => Ok(verdict.into()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Each message as if it had come alone.
+pub fn on_messages<H: Handler<V>, V: Into<Verdict>>(
+    id: Id,
+    payloads: &[u8],
+    ends: &[u32],
+) -> Result<(), String> {
+    let mut start = 0;
+    for &mark in ends {
+        let end = (mark / 2) as usize;
+        let payload = payloads[start..end].to_vec();
+        start = end;
+        let message = match mark % 2 {
+            0 => Message::Binary(payload),
+            _ => Message::Text(text(payload)),
+        };
+        let verdict = H::on_message(&connection(id), message);
+        if !host::handled(verdict.map_err(|error| error.to_string())?.into()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[expect(
+    unsafe_code,
+    reason = "checking again costs more than the rest of the call"
+)]
+fn text(payload: Vec<u8>) -> String {
+    debug_assert!(std::str::from_utf8(&payload).is_ok());
+    // SAFETY: the contract says that what is marked as text is valid UTF-8; the gateway has checked
+    // it where it read it. For a message that comes alone wit-bindgen relies on the same.
+    unsafe { String::from_utf8_unchecked(payload) }
 }
 
 pub fn on_close<H: Handler<V>, V: Into<Verdict>>(id: Id, cause: CloseCause) -> Result<(), String> {

@@ -64,7 +64,7 @@ pub use bindings::tidegate::plugin::types::{CloseCause, CloseFrame, Delivery, Re
 pub use connection::{Connection, connection};
 pub use error::{CloseError, Error, PublishError, Result, StateError, TopicError};
 pub use handler::{Handler, generation};
-pub use message::{AsMessage, Message, MessageRef};
+pub use message::{AsMessage, Message, MessageRef, Uncompressed};
 pub use topic::{Member, members, members_up_to, publish, publish_except, subscriber_count};
 pub use upgrade::{Accept, Reject};
 

@@ -118,6 +118,33 @@ impl<'a> From<MessageRef<'a>> for MessageParam<'a> {
 pub trait AsMessage {
     /// The message to send.
     fn as_message(&self) -> MessageRef<'_>;
+
+    /// Whether it may be compressed, where the route asks for it: all but [`Uncompressed`] may.
+    fn compress(&self) -> bool {
+        true
+    }
+}
+
+/// A message that is never compressed: one that would not get smaller, such as a picture, or one that holds a secret
+/// beside text which a stranger chose (its compressed length would tell of the secret).
+///
+/// ```no_run
+/// # use tidegate_sdk::{Connection, Uncompressed};
+/// # fn on_message(connection: &Connection, jpeg: Vec<u8>) {
+/// connection.send(Uncompressed(jpeg));
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uncompressed<M>(pub M);
+
+impl<M: AsMessage> AsMessage for Uncompressed<M> {
+    fn as_message(&self) -> MessageRef<'_> {
+        self.0.as_message()
+    }
+
+    fn compress(&self) -> bool {
+        false
+    }
 }
 
 impl AsMessage for Message {
@@ -169,6 +196,10 @@ impl<T: AsMessage + ?Sized> AsMessage for &T {
     fn as_message(&self) -> MessageRef<'_> {
         (**self).as_message()
     }
+
+    fn compress(&self) -> bool {
+        (**self).compress()
+    }
 }
 
 #[cfg(test)]
@@ -192,6 +223,14 @@ mod tests {
         assert_eq!(kind(vec![1_u8]), "binary");
         assert_eq!(kind(&message), "text");
         assert_eq!(kind(message), "text");
+    }
+
+    #[test]
+    fn only_what_says_so_is_not_compressed() {
+        let plain = Uncompressed("a");
+        assert!("a".compress());
+        assert!(!plain.compress() && !(&plain).compress());
+        assert_eq!(plain.as_message(), MessageRef::Text("a"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Topics: named fan-out within this gateway process.
 
-use crate::bindings::tidegate::plugin::host;
+use crate::bindings::tidegate::plugin::host::{self, PublishOptions};
 use crate::{AsMessage, Connection, PublishError, connection};
 
 /// One labelled subscription of a topic.
@@ -14,7 +14,7 @@ pub struct Member {
 
 /// Publishes to every subscriber of a topic. Never waits for a reader: one that is too slow meets its route's policy.
 pub fn publish(topic: &str, message: impl AsMessage) -> Result<(), PublishError> {
-    Ok(host::publish(topic, message.as_message().into(), None)?)
+    publish_with(topic, &message, None)
 }
 
 /// Publishes to every subscriber of a topic but one.
@@ -23,8 +23,19 @@ pub fn publish_except(
     message: impl AsMessage,
     except: &Connection,
 ) -> Result<(), PublishError> {
-    let message = message.as_message().into();
-    Ok(host::publish(topic, message, Some(except.id()))?)
+    publish_with(topic, &message, Some(except.id()))
+}
+
+fn publish_with(
+    topic: &str,
+    message: &impl AsMessage,
+    except: Option<u64>,
+) -> Result<(), PublishError> {
+    let options = PublishOptions {
+        except,
+        compress: message.compress(),
+    };
+    Ok(host::publish(topic, message.as_message().into(), options)?)
 }
 
 /// How many connections of this process are subscribed, this event's own changes included.

@@ -71,6 +71,7 @@ impl prometheus_client::collector::Collector for Snapshot {
         self.family(encoder, "drops", "Messages not delivered", "reason", |c| {
             &c.drops
         })?;
+        self.compression(encoder)?;
         self.counter(encoder, "messages", "Messages received", |c| &c.messages)?;
         self.counter(encoder, "deliveries", "Messages put into outboxes", |c| {
             &c.deliveries
@@ -111,6 +112,27 @@ impl Snapshot {
             None,
             open.metric_type(),
         )?)
+    }
+
+    fn compression(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        self.counter(
+            encoder,
+            "compressions",
+            "Messages that were compressed, each once, however many got it",
+            |c| &c.compressions,
+        )?;
+        self.counter(encoder, "compression_in_bytes", "Their bytes before", |c| {
+            &c.compression_in
+        })?;
+        self.counter(encoder, "compression_out_bytes", "Their bytes after", |c| {
+            &c.compression_out
+        })?;
+        self.counter(
+            encoder,
+            "compression_contexts_refused",
+            "Connections without compression contexts of their own, for want of memory",
+            |c| &c.contexts_refused,
+        )
     }
 
     fn counter(

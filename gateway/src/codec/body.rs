@@ -11,22 +11,38 @@ pub(super) enum Body {
     Text(Text),
     /// Any bytes.
     Binary(Vec<u8>),
+    /// Compressed; what it is, text or not, and whether it is valid, is known later.
+    Deflated {
+        /// Announced as text.
+        text: bool,
+        /// As they came.
+        bytes: Vec<u8>,
+    },
 }
 
 impl Body {
     /// An empty body for a message that a frame of type `opcode` begins.
-    pub(super) fn new(opcode: Opcode) -> Self {
+    pub(super) fn new(opcode: Opcode, deflated: bool) -> Self {
         match opcode {
+            _ if deflated => Self::Deflated {
+                text: opcode == Opcode::Text,
+                bytes: Vec::new(),
+            },
             Opcode::Text => Self::Text(Text::default()),
             _ => Self::Binary(Vec::new()),
         }
+    }
+
+    /// Whether it is compressed.
+    pub(super) fn is_deflated(&self) -> bool {
+        matches!(self, Self::Deflated { .. })
     }
 
     /// Bytes taken so far.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
+            Self::Binary(bytes) | Self::Deflated { bytes, .. } => bytes.len(),
         }
     }
 
@@ -40,7 +56,7 @@ impl Body {
                 buffer.reserve_exact(target - buffer.len());
                 text.push(piece)
             }
-            Self::Binary(bytes) => {
+            Self::Binary(bytes) | Self::Deflated { bytes, .. } => {
                 let target = capacity_for(bytes.capacity(), len + piece.len(), total);
                 bytes.reserve_exact(target - len);
                 bytes.extend_from_slice(piece);
@@ -67,7 +83,7 @@ mod tests {
     fn capacity(body: &mut Body) -> usize {
         match body {
             Body::Text(text) => text.buffer().capacity(),
-            Body::Binary(bytes) => bytes.capacity(),
+            Body::Binary(bytes) | Body::Deflated { bytes, .. } => bytes.capacity(),
         }
     }
 
@@ -75,7 +91,7 @@ mod tests {
     fn memory_follows_what_arrived_and_stops_at_the_total() {
         for opcode in [Opcode::Text, Opcode::Binary] {
             let total = 100_000;
-            let mut body = Body::new(opcode);
+            let mut body = Body::new(opcode, false);
             let mut growths = 0;
             for n in 1..=total {
                 let before = capacity(&mut body);
@@ -91,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_large_piece_does_not_overshoot() {
-        let mut body = Body::new(Opcode::Binary);
+        let mut body = Body::new(Opcode::Binary, false);
         body.push(&[0; 10_000], 16 << 20).unwrap();
         assert!(capacity(&mut body) <= 20_000);
         body.push(&[0; 6_384], 16_384).unwrap();

@@ -10,6 +10,8 @@ const MAX_HEAD: usize = 10;
 
 const FIN: u8 = 0x80;
 const CONTROL: u8 = 0x08;
+/// The payload is compressed.
+const RSV1: u8 = 0x40;
 /// The seven length bits that announce a 16-bit length, and those that announce a 64-bit one.
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;
@@ -104,6 +106,30 @@ pub fn append(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     out.reserve(head.len() + payload.len());
     out.extend_from_slice(head);
     out.extend_from_slice(payload);
+}
+
+/// Appends a data frame whose payload is compressed (RFC 7692 section 6.1). `first` is the first byte
+/// of the frame that it takes the place of.
+pub fn append_deflated(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
+    let start = out.len();
+    append(out, Opcode::Binary, payload);
+    out[start] = first | RSV1;
+}
+
+/// The payload of a frame encoded here.
+pub fn payload(frame: &[u8]) -> &[u8] {
+    let head = match frame {
+        [_, LENGTH_64, ..] => MAX_HEAD,
+        [_, LENGTH_16, ..] => 4,
+        _ => 2,
+    };
+    &frame[head..]
+}
+
+/// The longest frame that a payload of `len` bytes compresses to: what does not compress gets
+/// longer, by five bytes in each block (RFC 1951 section 3.2.4).
+pub fn longest_deflated(len: usize) -> usize {
+    HEAD_MAX + super::head::max_deflated(len)
 }
 
 /// The payload of a Close: the code and then the reason (RFC 6455 section 5.5.1), which is cut

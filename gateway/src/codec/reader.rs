@@ -1,15 +1,19 @@
 //! What clients send: frames parsed and unmasked in the shard's scratch buffer, and the memory
 //! for whatever a read cut in two.
 
+mod batch;
+
 use std::mem;
 use std::ops::Range;
 
 use super::body::Body;
 use super::frame::{Opcode, close_code_allowed};
-use super::head::{Head, MAX_HEAD};
+use super::head::{Head, MAX_HEAD, max_deflated};
 use super::mask::unmask;
 use super::utf8;
 use super::violation::Violation;
+
+pub use batch::Batch;
 
 /// What a client said: a message, or a control frame. It borrows from the scratch buffer if it
 /// lay there whole, else from the [`Reader`].
@@ -19,6 +23,13 @@ pub enum Item<'a> {
     Text(&'a str),
     /// A binary message, all its fragments joined (section 5.6).
     Binary(&'a [u8]),
+    /// A compressed message, all its fragments joined, as it came (RFC 7692 section 6.2).
+    Deflated {
+        /// Whether it is a text: then what it inflates to must be UTF-8.
+        text: bool,
+        /// The compressed bytes, without the tail that every message would end with.
+        payload: &'a [u8],
+    },
     /// Asks for a Pong with the same payload (section 5.5.2).
     Ping(&'a [u8]),
     /// Answers a Ping, or comes unasked (section 5.5.3).
@@ -34,6 +45,8 @@ pub struct Reader {
     partial: Option<Box<Partial>>,
     /// A Close or a violation was seen: the rest of the stream has no meaning (section 1.4).
     ended: bool,
+    /// Whether messages may be compressed.
+    deflate: bool,
 }
 
 /// What a connection holds between two reads.
@@ -63,6 +76,7 @@ enum Cut {
 /// An item that is complete, before it is borrowed from where it lies.
 struct Found {
     opcode: Opcode,
+    deflated: bool,
     /// Its place in the scratch buffer; `None` if it lies in [`Partial::given`].
     place: Option<Range<usize>>,
 }
@@ -71,6 +85,14 @@ impl Reader {
     /// A reader at the start of a connection's first frame.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One whose peer may compress messages (RFC 7692).
+    pub fn deflating() -> Self {
+        Self {
+            deflate: true,
+            ..Self::default()
+        }
     }
 
     /// Takes the next item from `bytes[*at..]` and moves `at` behind it. `bytes` are overwritten:
@@ -114,6 +136,10 @@ impl Reader {
         at: &mut usize,
         max_message: usize,
     ) -> Result<Option<Found>, Violation> {
+        let max_message = match self.is_inflating() {
+            true => max_deflated(max_message),
+            false => max_message,
+        };
         while *at < bytes.len() {
             let Some((head, resumed)) = self.head(bytes, at, max_message)? else {
                 break;
@@ -126,6 +152,7 @@ impl Reader {
             if whole && head.fin && head.opcode != Opcode::Continuation {
                 return Ok(Some(Found {
                     opcode: head.opcode,
+                    deflated: head.deflated,
                     place: Some(place),
                 }));
             }
@@ -133,6 +160,7 @@ impl Reader {
             if let Some(opcode) = partial.keep(head, &bytes[place], max_message)? {
                 return Ok(Some(Found {
                     opcode,
+                    deflated: false,
                     place: None,
                 }));
             }
@@ -166,7 +194,7 @@ impl Reader {
                 cut: Cut::Nowhere, ..
             }) => {}
         }
-        match Head::parse(&bytes[*at..], self.message_len(), max_message)? {
+        match Head::parse(&bytes[*at..], self.message_len(), max_message, self.deflate)? {
             Some((head, taken)) => {
                 *at += taken;
                 Ok(Some((head, false)))
@@ -188,7 +216,12 @@ impl Reader {
         let more = (bytes.len() - *at).min(MAX_HEAD - len);
         let joined_len = len + more;
         joined[len..joined_len].copy_from_slice(&bytes[*at..*at + more]);
-        let parsed = Head::parse(&joined[..joined_len], self.message_len(), max_message)?;
+        let parsed = Head::parse(
+            &joined[..joined_len],
+            self.message_len(),
+            max_message,
+            self.deflate,
+        )?;
         let partial = self.partial.get_or_insert_default();
         if let Some((head, taken)) = parsed {
             *at += taken - len;
@@ -207,6 +240,10 @@ impl Reader {
         self.ended = found.opcode == Opcode::Close;
         if let Some(place) = found.place {
             let item = match found.opcode {
+                opcode if found.deflated => Ok(Item::Deflated {
+                    text: opcode == Opcode::Text,
+                    payload: &bytes[place],
+                }),
                 Opcode::Text => utf8::validate(&bytes[place]).map(Item::Text),
                 opcode => payload_item(opcode, &bytes[place]),
             };
@@ -222,7 +259,20 @@ impl Reader {
         match partial.given.as_ref().expect("keep put it there") {
             Body::Text(text) => Ok(Item::Text(text.as_str())),
             Body::Binary(payload) => payload_item(found.opcode, payload),
+            Body::Deflated { text, bytes } => Ok(Item::Deflated {
+                text: *text,
+                payload: bytes,
+            }),
         }
+    }
+
+    /// Whether the message under way is compressed.
+    fn is_inflating(&self) -> bool {
+        let message = self
+            .partial
+            .as_ref()
+            .and_then(|partial| partial.message.as_ref());
+        message.is_some_and(Body::is_deflated)
     }
 
     /// The length of the message under way, if there is one.
@@ -260,7 +310,9 @@ impl Partial {
         if head.opcode.is_control() {
             self.control.extend_from_slice(piece);
         } else {
-            let body = self.message.get_or_insert_with(|| Body::new(head.opcode));
+            let body = self
+                .message
+                .get_or_insert_with(|| Body::new(head.opcode, head.deflated));
             let total = match head.fin {
                 true => body.len() + head.remaining,
                 false => max_message,

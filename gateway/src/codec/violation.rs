@@ -38,6 +38,9 @@ pub enum Violation {
     /// A text message or a close reason that is not UTF-8 (sections 5.6, 5.5.1 and 8.1).
     #[error("invalid utf-8")]
     Utf8,
+    /// A compressed message that cannot be decompressed (RFC 7692 section 7.2.2).
+    #[error("invalid compressed data")]
+    Deflate,
     /// A message longer than the limit, found in the header that announces it (section 10.4).
     #[error("message too big")]
     TooBig,
@@ -47,7 +50,7 @@ impl Violation {
     /// The close code to send for it: 1007, 1009 or, for all others, 1002 (section 7.4.1).
     pub fn code(self) -> u16 {
         match self {
-            Self::Utf8 => 1007,
+            Self::Utf8 | Self::Deflate => 1007,
             Self::TooBig => 1009,
             Self::ReservedBits
             | Self::Opcode(_)

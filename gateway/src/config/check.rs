@@ -7,7 +7,7 @@ use matchit::InsertError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{Config, Plugin, Route};
+use super::{CompressionMode, Config, Plugin, Route, SlowConsumer};
 
 /// Something wrong with decoded values.
 pub(super) struct Problem {
@@ -124,6 +124,7 @@ fn routes(routes: &[Route], plugins: &[Plugin]) -> Vec<Problem> {
             found.push(problem(&[&at_plugins], message));
         }
         found.extend(heartbeat(index, route));
+        found.extend(contexts(index, route));
     }
     found
 }
@@ -170,6 +171,20 @@ fn chain(route: &Route, plugins: &[Plugin]) -> Option<String> {
     Some(format!(
         "route {path:?} names an unknown plugin {name:?}: {advice}"
     ))
+}
+
+/// With contexts of its own a connection must get every message that was compressed for it.
+fn contexts(index: usize, route: &Route) -> Option<Problem> {
+    let drops = route.limits.slow_consumer == SlowConsumer::DropOldest;
+    (drops && route.compression.mode == CompressionMode::Dedicated).then(|| {
+        let path = &route.path;
+        let message = format!(
+            "route {path:?} has mode = \"dedicated\" in [route.compression] and slow_consumer = \"drop-oldest\": what comes behind a dropped message could not be read; use mode = \"shared\""
+        );
+        let paths = ["compression.mode", "limits.slow_consumer"];
+        let paths = paths.map(|key| format!("route.{index}.{key}"));
+        problem(&paths.each_ref().map(String::as_str), message)
+    })
 }
 
 /// A ping that comes after the idle limit, or may be answered after it, would never matter.

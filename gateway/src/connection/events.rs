@@ -1,91 +1,141 @@
 //! A connection's events: calls the handler and puts what it did into force.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::Terms;
 use crate::close::CloseCause;
 use crate::config::{OnError, OnFailure};
-use crate::handler::{Event, Failure, Handler, Request};
+use crate::handler::{Batch, Event, Failure, Handler, Request};
 use crate::message::Message;
 use crate::shard::{Seat, Shard};
+
+/// How many unused events a route keeps on a shard: as many as are under way at once, which is one
+/// unless handlers wait.
+const SPARE: usize = 4;
+
+/// Events that are not under way, with the memory of their effects, so that an idle connection
+/// holds none.
+#[derive(Debug, Default)]
+pub struct SpareEvents(
+    #[expect(
+        clippy::vec_box,
+        reason = "an event is swapped into its handler by its box"
+    )]
+    RefCell<Vec<Box<Event>>>,
+);
+
+impl<H> Terms<H> {
+    /// An event for a connection of this route, or for an upgrade.
+    pub fn take_event(&self) -> Box<Event> {
+        let spare = self.spare.0.borrow_mut().pop();
+        let mut event = spare.unwrap_or_default();
+        event.state_max = self.limits.state;
+        event.subscriptions_max = self.limits.subscriptions;
+        event
+    }
+
+    /// Takes an event back that was committed or discarded.
+    pub fn give_event(&self, mut event: Box<Event>) {
+        let mut spares = self.spare.0.borrow_mut();
+        if spares.len() < SPARE {
+            event.reset();
+            spares.push(event);
+        }
+    }
+}
 
 /// Calls one connection's handler. Each call returns why the connection is to end, if it is.
 pub(super) struct Events<H> {
     shard: Rc<Shard>,
     terms: Rc<Terms<H>>,
     seat: Seat,
-    event: Event,
+    state: Vec<u8>,
 }
 
 impl<H: Handler> Events<H> {
     pub(super) fn new(shard: Rc<Shard>, terms: Rc<Terms<H>>, seat: Seat, state: Vec<u8>) -> Self {
-        let event = Event {
-            connection: Some(seat.id),
-            state,
-            state_max: terms.limits.state,
-            subscriptions_max: terms.limits.subscriptions,
-            ..Event::default()
-        };
         Self {
             shard,
             terms,
             seat,
-            event,
+            state,
         }
     }
 
-    pub(super) async fn open(&mut self, request: &Request) -> Option<CloseCause> {
-        self.begin("open");
-        let result = self.terms.handler.open(&mut self.event, request).await;
-        self.finish("open", result)
+    pub(super) fn shard(&self) -> &Rc<Shard> {
+        &self.shard
     }
 
-    pub(super) async fn message(&mut self, message: Message<'_>) -> Option<CloseCause> {
-        self.begin("message");
-        self.shard.counters().messages.add(1);
-        let result = self.terms.handler.message(&mut self.event, message).await;
-        self.finish("message", result)
+    pub(super) async fn open(&mut self, request: &Request) -> Option<CloseCause> {
+        let mut event = self.begin("open");
+        let result = self.terms.handler.open(&mut event, request).await;
+        self.finish("open", event, result)
+    }
+
+    /// Hands over messages that arrived together; returns how many were handled.
+    pub(super) async fn messages(
+        &mut self,
+        messages: &[Message<'_>],
+    ) -> (usize, Option<CloseCause>) {
+        let mut event = self.begin("message");
+        let Batch { handled, last } = self.terms.handler.messages(&mut event, messages).await;
+        let counters = self.shard.counters();
+        counters.messages.add(handled as u64);
+        counters.events.add("message", handled as u64 - 1);
+        (handled, self.finish("message", event, last))
     }
 
     pub(super) async fn drained(&mut self) -> Option<CloseCause> {
-        self.begin("drain");
-        let result = self.terms.handler.drain(&mut self.event).await;
-        self.finish("drain", result)
+        let mut event = self.begin("drain");
+        let result = self.terms.handler.drain(&mut event).await;
+        self.finish("drain", event, result)
     }
 
     pub(super) async fn closed(&mut self, cause: &CloseCause) {
-        self.event.closed = true;
-        self.begin("close");
-        let result = self.terms.handler.close(&mut self.event, cause).await;
-        self.finish("close", result);
+        let mut event = self.begin("close");
+        event.closed = true;
+        let result = self.terms.handler.close(&mut event, cause).await;
+        self.finish("close", event, result);
     }
 
-    fn begin(&mut self, event: &'static str) {
-        self.shard.counters().events.count(event);
-        self.event.effects = self.shard.take_effects();
+    fn begin(&mut self, name: &'static str) -> Box<Event> {
+        self.shard.counters().events.count(name);
+        let mut event = self.terms.take_event();
+        event.seat = Some(self.seat);
+        event.state = std::mem::take(&mut self.state);
+        event
     }
 
-    fn finish(&mut self, name: &'static str, result: Result<(), Failure>) -> Option<CloseCause> {
-        let ended = match result {
+    fn finish(
+        &mut self,
+        name: &'static str,
+        mut event: Box<Event>,
+        result: Result<(), Failure>,
+    ) -> Option<CloseCause> {
+        let failed = match result {
             Ok(()) => {
-                self.event.commit();
-                self.shard
-                    .apply(Some(self.seat), self.terms.owner, &self.event.effects)
-                    .map(CloseCause::Kicked)
+                event.commit(&self.shard, self.terms.owner);
+                None
             }
             Err(failure) => {
-                self.event.discard();
-                self.failed(name, &failure)
+                event.discard();
+                self.failed(name, event.generation, &failure)
             }
         };
-        self.shard
-            .give_effects(std::mem::take(&mut self.event.effects));
-        ended
+        self.state = std::mem::take(&mut event.state);
+        let kicked = event.kicked.take();
+        self.terms.give_event(event);
+        kicked.map(CloseCause::Kicked).or(failed)
     }
 
-    fn failed(&self, event: &'static str, failure: &Failure) -> Option<CloseCause> {
+    fn failed(
+        &self,
+        event: &'static str,
+        generation: u64,
+        failure: &Failure,
+    ) -> Option<CloseCause> {
         self.shard.counters().failures.count(failure.name());
-        let generation = self.event.generation;
         if self.shard.may_log_failure() {
             tracing::warn!(connection = %self.seat.id, event, generation, "{failure}");
         }

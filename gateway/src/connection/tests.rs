@@ -4,14 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::*;
 use crate::codec;
 use crate::counters::Counters;
 use crate::directory::Directory;
-use crate::handler::{Accept, Event, Failure, Upgrade};
+use crate::handler::{Accept, Batch, Event, Failure, Upgrade};
 use crate::shard::{Delivery, Link};
 
 mod ends;
@@ -43,11 +43,11 @@ impl Fake {
 
     async fn obey(&self, event: &mut Event, command: &str) -> Result<(), Failure> {
         let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
-        let me = event.connection.unwrap();
+        let me = event.connection().unwrap();
         match verb {
-            "send" => event.effects.send(me, Message::Text(rest)),
+            "send" => event.effects.send(me, Message::Text(rest), true),
             "send-and-err" | "send-and-trap" => {
-                event.effects.send(me, Message::Text(rest));
+                event.effects.send(me, Message::Text(rest), true);
                 event.next_state = Some(rest.as_bytes().to_vec());
                 return Err(match verb {
                     "send-and-err" => Failure::Handler("as asked".to_owned()),
@@ -63,13 +63,15 @@ impl Fake {
             "set-state" => event.next_state = Some(rest.as_bytes().to_vec()),
             "state" => {
                 let state = String::from_utf8(event.state.clone()).unwrap();
-                event.effects.send(me, Message::Text(&state));
+                event.effects.send(me, Message::Text(&state), true);
             }
             "wait" => self.release.notified().await,
             "fill" => self.fill(event, me),
             "flood" => {
                 for _ in 0..256 {
-                    event.effects.send(me, Message::Binary(&[0; 64 << 10]));
+                    event
+                        .effects
+                        .send(me, Message::Binary(&[0; 64 << 10]), true);
                 }
             }
             _ => {}
@@ -84,7 +86,7 @@ impl Fake {
             if self.shard.delivery(me, 0, ahead, chunk.len()) != Delivery::Sent {
                 return;
             }
-            event.effects.send(me, Message::Binary(&chunk));
+            event.effects.send(me, Message::Binary(&chunk), true);
         }
     }
 }
@@ -94,29 +96,41 @@ impl Handler for Rc<Fake> {
         self.busy.get()
     }
 
-    async fn upgrade(&self, _: &mut Event, _: &Request) -> Result<Upgrade, Failure> {
+    async fn upgrade(&self, _: &mut Box<Event>, _: &Request) -> Result<Upgrade, Failure> {
         Ok(Upgrade::Accept(Accept::default()))
     }
 
-    async fn open(&self, _: &mut Event, request: &Request) -> Result<(), Failure> {
+    async fn open(&self, _: &mut Box<Event>, request: &Request) -> Result<(), Failure> {
         self.note(format!("open {}", request.path));
         self.opens.borrow().clone()
     }
 
-    async fn message(&self, event: &mut Event, message: Message<'_>) -> Result<(), Failure> {
-        let text = String::from_utf8_lossy(message.payload()).into_owned();
-        self.note(text.chars().take(40).collect());
-        self.obey(event, &text).await
+    /// Two at a time, so that there are batches and rests of them.
+    async fn messages(&self, event: &mut Box<Event>, messages: &[Message<'_>]) -> Batch {
+        let messages = &messages[..messages.len().min(2)];
+        for (index, message) in messages.iter().enumerate() {
+            let text = String::from_utf8_lossy(message.payload()).into_owned();
+            self.note(text.chars().take(40).collect());
+            let last = self.obey(event, &text).await;
+            let handled = index + 1;
+            let is_ending = event.seat.is_some_and(|seat| self.shard.is_ending(seat));
+            let stops = last.is_err() || event.effects.closes() || is_ending;
+            if stops || handled == messages.len() {
+                return Batch { handled, last };
+            }
+            event.commit(&self.shard, 0);
+        }
+        unreachable!("there is at least one message");
     }
 
-    async fn drain(&self, event: &mut Event) -> Result<(), Failure> {
+    async fn drain(&self, event: &mut Box<Event>) -> Result<(), Failure> {
         self.note("drain".to_owned());
-        let me = event.connection.unwrap();
-        event.effects.send(me, Message::Text("drained"));
+        let me = event.connection().unwrap();
+        event.effects.send(me, Message::Text("drained"), true);
         Ok(())
     }
 
-    async fn close(&self, _: &mut Event, cause: &CloseCause) -> Result<(), Failure> {
+    async fn close(&self, _: &mut Box<Event>, cause: &CloseCause) -> Result<(), Failure> {
         let cause = match cause {
             CloseCause::Lost(_) => "lost".to_owned(),
             cause => cause.to_string(),
@@ -129,6 +143,7 @@ impl Handler for Rc<Fake> {
 /// A shard whose connections all have one fake handler.
 struct Bench {
     shard: Rc<Shard>,
+    driver: Rc<Driver<Rc<Fake>>>,
     fake: Rc<Fake>,
     terms: Rc<Terms<Rc<Fake>>>,
 }
@@ -153,8 +168,10 @@ fn with_limits(limits: RouteLimits, test: impl AsyncFnOnce(&mut Bench)) {
         let (link, _mailbox) = Link::new(1 << 20);
         let counters = Arc::new(Counters::default());
         let directory = Arc::new(Directory::new(1));
-        let shard = Shard::new(0, Box::new([link]), directory, counters);
+        let shard = Shard::new(0, Box::new([link]), directory, counters).unwrap();
         shard.start();
+        let driver = Driver::new(shard.clone());
+        tokio::task::spawn_local(drive(driver.clone()));
         let fake = Rc::new(Fake {
             shard: shard.clone(),
             log: RefCell::default(),
@@ -168,8 +185,14 @@ fn with_limits(limits: RouteLimits, test: impl AsyncFnOnce(&mut Bench)) {
             limits: Arc::new(limits),
             on_failure: OnFailure::Close,
             on_error: OnError::Keep,
+            spare: SpareEvents::default(),
         });
-        let mut bench = Bench { shard, fake, terms };
+        let mut bench = Bench {
+            shard,
+            driver,
+            fake,
+            terms,
+        };
         tokio::time::timeout(3 * PATIENCE, test(&mut bench))
             .await
             .expect("the test ends");
@@ -185,6 +208,7 @@ impl Bench {
             limits: self.terms.limits.clone(),
             on_failure,
             on_error,
+            spare: SpareEvents::default(),
         });
     }
 
@@ -203,7 +227,7 @@ impl Bench {
         let options = socket2::SockRef::from(&stream);
         options.set_send_buffer_size(16 << 10).unwrap();
         let upgraded = Upgraded {
-            stream,
+            stream: stream.into_std().unwrap(),
             early: Bytes::copy_from_slice(early),
             request: Request {
                 path: "/".to_owned(),
@@ -214,8 +238,10 @@ impl Bench {
                 subprotocols: Vec::new(),
             },
             state: b"first".to_vec(),
+            deflate: None,
+            tickets: Box::new(()),
         };
-        tokio::task::spawn_local(run(self.shard.clone(), self.terms.clone(), upgraded));
+        tokio::task::spawn_local(open(self.driver.clone(), self.terms.clone(), upgraded));
         Peer { socket }
     }
 

@@ -178,6 +178,7 @@ fn line(effects: &Effects, effect: &Effect) -> String {
             topic,
             frame,
             except,
+            ..
         } => {
             let except = except.map_or_else(String::new, |id| format!(" except {id}"));
             format!(
@@ -307,13 +308,14 @@ mod tests {
     #[test]
     fn effects_are_described_with_the_sizes_of_their_payloads() {
         let mut effects = Effects::default();
-        effects.send(ConnectionId(5), Message::Text("hello"));
+        effects.send(ConnectionId(5), Message::Text("hello"), true);
         effects.publish(
             "room:tea",
             Message::Binary(&[0; 126]),
             Some(ConnectionId(3)),
+            true,
         );
-        effects.publish("room:tea", Message::Binary(&[0; 65_536]), None);
+        effects.publish("room:tea", Message::Binary(&[0; 65_536]), None, true);
         effects.push(Effect::Subscribe {
             topic: "a".into(),
             label: Some("ann".into()),
@@ -338,7 +340,7 @@ mod tests {
     fn a_flood_of_effects_is_counted_not_listed() {
         let mut effects = Effects::default();
         for _ in 0..EFFECTS_SHOWN + 7 {
-            effects.send(ConnectionId(1), Message::Text(""));
+            effects.send(ConnectionId(1), Message::Text(""), true);
         }
         let lines = describe(&effects);
         assert_eq!(lines.len(), EFFECTS_SHOWN + 1);

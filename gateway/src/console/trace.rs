@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Console;
 use super::report::{Report, Trace, bounded, describe, microseconds};
 use crate::close::CloseCause;
-use crate::handler::{Event, Failure, Handler, Reject, Request, Upgrade};
+use crate::handler::{Batch, Event, Failure, Handler, Reject, Request, Upgrade};
 use crate::message::Message;
 
 /// Handles events with `H` and reports each of them.
@@ -49,7 +49,7 @@ fn trace(
     );
     Trace {
         event: name,
-        connection: event.connection.map(|id| id.0),
+        connection: event.connection().map(|id| id.0),
         generation: handled.then_some(event.generation),
         took_us,
         detail: bounded(detail),
@@ -74,12 +74,19 @@ fn refusal(reject: &Reject) -> String {
     }
 }
 
+fn describe_message(message: &Message<'_>) -> String {
+    match message {
+        Message::Text(text) => format!("text, {} B", text.len()),
+        Message::Binary(bytes) => format!("binary, {} B", bytes.len()),
+    }
+}
+
 impl<H: Handler> Handler for Traced<H> {
     fn is_busy(&self) -> bool {
         self.inner.is_busy()
     }
 
-    async fn upgrade(&self, event: &mut Event, request: &Request) -> Result<Upgrade, Failure> {
+    async fn upgrade(&self, event: &mut Box<Event>, request: &Request) -> Result<Upgrade, Failure> {
         let begun = Instant::now();
         let result = self.inner.upgrade(event, request).await;
         let failure = result.as_ref().err();
@@ -91,7 +98,7 @@ impl<H: Handler> Handler for Traced<H> {
         result
     }
 
-    async fn open(&self, event: &mut Event, request: &Request) -> Result<(), Failure> {
+    async fn open(&self, event: &mut Box<Event>, request: &Request) -> Result<(), Failure> {
         self.console.connections.fetch_add(1, Ordering::Relaxed);
         let begun = Instant::now();
         let result = self.inner.open(event, request).await;
@@ -105,24 +112,26 @@ impl<H: Handler> Handler for Traced<H> {
         result
     }
 
-    async fn message(&self, event: &mut Event, message: Message<'_>) -> Result<(), Failure> {
-        let detail = match message {
-            Message::Text(text) => format!("text, {} B", text.len()),
-            Message::Binary(bytes) => format!("binary, {} B", bytes.len()),
+    /// One at a time, so that each has its own line.
+    async fn messages(&self, event: &mut Box<Event>, messages: &[Message<'_>]) -> Batch {
+        let first = &messages[..messages.len().min(1)];
+        let detail = match first {
+            [] => String::new(),
+            [message, ..] => describe_message(message),
         };
         let begun = Instant::now();
-        let result = self.inner.message(event, message).await;
+        let batch = self.inner.messages(event, first).await;
         self.report(trace(
             "message",
             begun,
             event,
             detail,
-            result.as_ref().err(),
+            batch.last.as_ref().err(),
         ));
-        result
+        batch
     }
 
-    async fn drain(&self, event: &mut Event) -> Result<(), Failure> {
+    async fn drain(&self, event: &mut Box<Event>) -> Result<(), Failure> {
         let begun = Instant::now();
         let result = self.inner.drain(event).await;
         self.report(trace(
@@ -135,7 +144,7 @@ impl<H: Handler> Handler for Traced<H> {
         result
     }
 
-    async fn close(&self, event: &mut Event, cause: &CloseCause) -> Result<(), Failure> {
+    async fn close(&self, event: &mut Box<Event>, cause: &CloseCause) -> Result<(), Failure> {
         let begun = Instant::now();
         let result = self.inner.close(event, cause).await;
         // G2: one for every `open`, so the count cannot drift.

@@ -39,7 +39,8 @@ impl Backlog {
         if self.is_empty() {
             // Memory is held under backpressure only.
             *self = Self::default();
-        } else if self.start > self.bytes.len() / 2 {
+        } else if self.start > self.bytes.len() / 8 {
+            // Often, so that what is dropped from the front takes little memory beside the limit.
             self.bytes.drain(..self.start);
             self.boundary -= self.start;
             self.start = 0;

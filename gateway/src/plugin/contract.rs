@@ -17,6 +17,7 @@ pub(super) const VERSION: &str = "0.1.0";
 /// What plugins import.
 pub(super) const HOST: &str = "tidegate:plugin/host@0.1.0";
 const HANDLER: &str = "tidegate:plugin/handler@0.1.0";
+const BATCH_HANDLER: &str = "tidegate:plugin/batch-handler@0.1.0";
 const UPGRADER: &str = "tidegate:plugin/upgrader@0.1.0";
 const DRAINER: &str = "tidegate:plugin/drainer@0.1.0";
 const LIFECYCLE: &str = "tidegate:plugin/lifecycle@0.1.0";
@@ -96,6 +97,21 @@ pub(super) enum CloseCause<'a> {
     Kicked(CloseFrame<'a>),
     #[component(name = "drained")]
     Drained,
+}
+
+/// How a guest wants a message sent.
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(record)]
+pub(super) struct SendOptions {
+    pub(super) compress: bool,
+}
+
+/// How a guest wants a message published.
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(record)]
+pub(super) struct PublishOptions {
+    pub(super) except: Option<u64>,
+    pub(super) compress: bool,
 }
 
 #[derive(ComponentType, Lower, Clone, Copy)]
@@ -194,6 +210,7 @@ macro_rules! signatures {
 signatures! {
     OnOpen(u64, Request<'a>) -> Result<(), String>;
     OnMessage(u64, Inbound<'a>) -> Result<Verdict, String>;
+    OnMessages(u64, &'a [u8], &'a [u32]) -> Result<(), String>;
     OnUpgrade(Request<'a>) -> Result<Accept, Reject>;
     OnDrain(u64) -> Result<(), String>;
     OnClose(u64, CloseCause<'a>) -> Result<(), String>;
@@ -256,6 +273,7 @@ pub(super) struct Exports {
     pub(super) on_open: Function,
     pub(super) on_message: Function,
     pub(super) on_close: Function,
+    pub(super) on_messages: Option<Function>,
     pub(super) on_upgrade: Option<Function>,
     pub(super) on_drain: Option<Function>,
     pub(super) on_load: Option<Function>,
@@ -321,6 +339,7 @@ impl Exports {
             on_open: required("on-open")?,
             on_message: required("on-message")?,
             on_close: required("on-close")?,
+            on_messages: function(BATCH_HANDLER, "on-messages")?,
             on_upgrade: function(UPGRADER, "on-upgrade")?,
             on_drain: function(DRAINER, "on-drain")?,
             on_load: function(LIFECYCLE, "on-load")?,

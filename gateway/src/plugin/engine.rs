@@ -10,9 +10,9 @@ use std::time::Duration;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Result};
 
+use super::context::Context;
 use super::contract::ContractError;
 use super::host;
-use super::instance::Context;
 
 /// The clock of deadlines: a guest that runs is looked at this often, and then lets others run.
 /// Finer would cost more than it gives: 1 ms is a fiftieth of the default deadline.

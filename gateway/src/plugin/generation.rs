@@ -5,9 +5,10 @@ use std::time::SystemTime;
 
 use wasmtime::component::{Component, InstancePre};
 
+use super::context::Context;
 use super::contract::{ContractError, Exports};
 use super::engine::Engine;
-use super::instance::{Context, Instance, StartError};
+use super::instance::{Instance, StartError};
 use crate::config::PluginLimits;
 use crate::handler::Failure;
 

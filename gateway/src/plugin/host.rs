@@ -4,13 +4,14 @@
 //! event has returned `ok` (G10). Messages are read in place in the guest's memory and encoded
 //! straight into the effects: one copy.
 
-use wasmtime::component::{Linker, WasmList};
+use wasmtime::component::{Linker, WasmList, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
+use super::context::Context;
 use super::contract::{
-    CloseError, Delivery, HOST, Member, Outbound, PublishError, StateError, TopicError,
+    CloseError, Delivery, HOST, Member, Outbound, PublishError, PublishOptions, SendOptions,
+    StateError, TopicError, Verdict,
 };
-use super::instance::Context;
 use crate::close::{CloseFrame, REASON_MAX};
 use crate::codec;
 use crate::effects::{Effect, Effects};
@@ -29,53 +30,52 @@ type Cx<'a> = StoreContextMut<'a, Context>;
 /// Offers the host interface to guests.
 pub(super) fn add_to_linker(linker: &mut Linker<Context>) -> Result<()> {
     let mut host = linker.instance(HOST)?;
-    host.func_wrap("send", |cx: Cx<'_>, (to, message): (u64, Outbound)| {
-        send(cx, to, &message)
-    })?;
+    host.func_wrap(
+        "send",
+        |cx: Cx<'_>, (to, message, options): (u64, Outbound, SendOptions)| {
+            send(cx, to, &message, options)
+        },
+    )?;
     host.func_wrap(
         "publish",
-        |cx: Cx<'_>, (topic, message, except): (String, _, Option<u64>)| {
-            publish(cx, &topic, &message, except.map(ConnectionId))
+        |cx: Cx<'_>, (topic, message, options): (WasmStr, Outbound, PublishOptions)| {
+            publish(cx, &topic, &message, options)
         },
     )?;
     host.func_wrap(
         "close",
         |mut cx: Cx<'_>, (id, code, reason): (u64, u16, String)| {
-            Ok((close(&mut cx.data_mut().event, id, code, reason),))
+            Ok((close(cx.data_mut().event_mut(), id, code, reason),))
         },
     )?;
     host.func_wrap(
         "subscribe",
         |mut cx: Cx<'_>, (id, topic, label): (u64, String, Option<String>)| {
-            let Context { event, limits, .. } = cx.data_mut();
-            Ok((subscribe(
-                event,
-                id,
-                &topic,
-                label.as_deref(),
-                limits.effects,
-            ),))
+            let effects_max = cx.data().limits.effects;
+            let event = cx.data_mut().event_mut();
+            let subscribed = subscribe(event, id, &topic, label.as_deref(), effects_max);
+            Ok((subscribed,))
         },
     )?;
     host.func_wrap(
         "unsubscribe",
         |mut cx: Cx<'_>, (id, topic): (u64, String)| {
-            Ok((unsubscribe(&mut cx.data_mut().event, id, &topic),))
+            Ok((unsubscribe(cx.data_mut().event_mut(), id, &topic),))
         },
     )?;
     host.func_wrap("subscriber-count", |cx: Cx<'_>, (topic,): (String,)| {
-        Ok((subscriber_count(&cx.data().event, &topic),))
+        Ok((subscriber_count(cx.data().event(), &topic),))
     })?;
     host.func_wrap("members", |cx: Cx<'_>, (topic, limit): (String, u32)| {
         Ok((members(
-            &cx.data().event,
+            cx.data().event(),
             &topic,
             limit.min(MEMBERS_MAX) as usize,
         ),))
     })?;
     host.func_wrap("state", |cx: Cx<'_>, (id,): (u64,)| {
-        let event = &cx.data().event;
-        let own = event.connection == Some(ConnectionId(id));
+        let event = cx.data().event();
+        let own = event.connection() == Some(ConnectionId(id));
         let state = event.next_state.as_ref().unwrap_or(&event.state);
         Ok((if own { state.clone() } else { Vec::new() },))
     })?;
@@ -83,55 +83,55 @@ pub(super) fn add_to_linker(linker: &mut Linker<Context>) -> Result<()> {
         "set-state",
         |mut cx: Cx<'_>, (id, state): (u64, WasmList<u8>)| {
             let state = state.as_le_slice(&cx).to_vec();
-            Ok((set_state(&mut cx.data_mut().event, id, state),))
+            Ok((set_state(cx.data_mut().event_mut(), id, state),))
         },
     )?;
-    host.func_wrap("generation", |cx: Cx<'_>, ()| Ok((cx.data().generation,)))
+    host.func_wrap("generation", |cx: Cx<'_>, ()| Ok((cx.data().generation,)))?;
+    // The verdict is for a chain, in which messages do not come together.
+    host.func_wrap("handled", |mut cx: Cx<'_>, (_verdict,): (Verdict,)| {
+        let context = cx.data_mut();
+        let goes_on =
+            shard::with_current(|shard| shard.is_some_and(|shard| context.handled(shard)));
+        Ok((goes_on,))
+    })
 }
 
-/// Runs `f` on a guest's message and the event's effects, which must be taken out of the store
-/// while the message is read from its memory.
-fn with_message<R>(
-    cx: &mut Cx<'_>,
-    message: &Outbound,
-    f: impl FnOnce(&Context, &mut Effects, Message<'_>) -> R,
-) -> Result<R> {
-    let mut effects = std::mem::take(&mut cx.data_mut().event.effects);
-    let result = {
-        let context = cx.data();
-        match message {
-            Outbound::Text(text) => text
-                .to_str(&*cx)
-                .map(|text| f(context, &mut effects, Message::Text(&text))),
-            Outbound::Binary(bytes) => Ok(f(
-                context,
-                &mut effects,
-                Message::Binary(bytes.as_le_slice(&*cx)),
-            )),
-        }
-    };
-    cx.data_mut().event.effects = effects;
+/// Takes the event out of the store, so that it can be written while the guest's memory is read.
+fn with_event<R>(cx: &mut Cx<'_>, f: impl FnOnce(&Cx<'_>, &mut Event) -> R) -> R {
+    let mut event = cx.data_mut().take_event();
+    let result = f(cx, &mut event);
+    cx.data_mut().put_event(event);
     result
 }
 
-fn send(mut cx: Cx<'_>, to: u64, message: &Outbound) -> Result<(Delivery,)> {
+/// Runs `f` on a guest's message, in place in the guest's memory.
+fn with_message<R>(cx: &Cx<'_>, message: &Outbound, f: impl FnOnce(Message<'_>) -> R) -> Result<R> {
+    Ok(match message {
+        Outbound::Text(text) => f(Message::Text(&text.to_str(cx)?)),
+        Outbound::Binary(bytes) => f(Message::Binary(bytes.as_le_slice(cx))),
+    })
+}
+
+fn send(mut cx: Cx<'_>, to: u64, message: &Outbound, options: SendOptions) -> Result<(Delivery,)> {
     let to = ConnectionId(to);
-    let delivery = with_message(&mut cx, message, |context, effects, message| {
-        let delivery = delivery(context, effects, to, message.payload().len());
-        if !matches!(delivery, Delivery::Dropped) {
-            effects.send(to, message);
-        }
-        delivery
+    let delivery = with_event(&mut cx, |cx, event| {
+        with_message(cx, message, |message| {
+            let delivery = delivery(cx.data(), event, to, message.payload().len());
+            if !matches!(delivery, Delivery::Dropped) {
+                event.effects.send(to, message, options.compress);
+            }
+            delivery
+        })
     })?;
     Ok((delivery,))
 }
 
-fn delivery(context: &Context, effects: &Effects, to: ConnectionId, len: usize) -> Delivery {
-    let event = &context.event;
+fn delivery(context: &Context, event: &Event, to: ConnectionId, len: usize) -> Delivery {
+    let effects = &event.effects;
     if effects.cost() + Effects::cost_of(len) > context.limits.effects {
         return Delivery::Dropped;
     }
-    let own = event.connection == Some(to);
+    let own = event.connection() == Some(to);
     if own && (event.closed || effects.closes()) {
         return Delivery::Dropped;
     }
@@ -150,26 +150,32 @@ fn delivery(context: &Context, effects: &Effects, to: ConnectionId, len: usize) 
 
 fn publish(
     mut cx: Cx<'_>,
-    topic: &str,
+    topic: &WasmStr,
     message: &Outbound,
-    except: Option<ConnectionId>,
+    options: PublishOptions,
 ) -> Result<(Result<(), PublishError>,)> {
-    if !is_name(topic) {
-        return Ok((Err(PublishError::InvalidTopic),));
-    }
-    let published = with_message(&mut cx, message, |context, effects, message| {
-        let cost = Effects::cost_of(message.payload().len()) + topic.len();
-        if effects.cost() + cost > context.limits.effects {
-            return Err(PublishError::TooLarge);
+    let published = with_event(&mut cx, |cx, event| {
+        let topic = topic.to_str(cx)?;
+        if !is_name(&topic) {
+            return Ok(Err(PublishError::InvalidTopic));
         }
-        effects.publish(topic, message, except);
-        Ok(())
+        with_message(cx, message, |message| {
+            let cost = Effects::cost_of(message.payload().len()) + topic.len();
+            if event.effects.cost() + cost > cx.data().limits.effects {
+                return Err(PublishError::TooLarge);
+            }
+            let except = options.except.map(ConnectionId);
+            event
+                .effects
+                .publish(&topic, message, except, options.compress);
+            Ok(())
+        })
     })?;
     Ok((published,))
 }
 
 fn close(event: &mut Event, id: u64, code: u16, reason: String) -> Result<(), CloseError> {
-    if event.connection != Some(ConnectionId(id)) {
+    if event.connection() != Some(ConnectionId(id)) {
         return Err(CloseError::NotThisConnection);
     }
     if !codec::close_code_allowed(code) {
@@ -241,14 +247,14 @@ fn is_subscribed(event: &Event, own: ConnectionId, topic: &str) -> bool {
 
 fn own_connection(event: &Event, id: u64) -> Result<ConnectionId, TopicError> {
     let id = ConnectionId(id);
-    match event.connection {
+    match event.connection() {
         Some(own) if own == id && !event.closed => Ok(id),
         _ => Err(TopicError::NotThisConnection),
     }
 }
 
 fn set_state(event: &mut Event, id: u64, state: Vec<u8>) -> Result<(), StateError> {
-    if event.connection != Some(ConnectionId(id)) {
+    if event.connection() != Some(ConnectionId(id)) {
         return Err(StateError::NotThisConnection);
     }
     if state.len() > event.state_max {
@@ -261,7 +267,7 @@ fn set_state(event: &mut Event, id: u64, state: Vec<u8>) -> Result<(), StateErro
 fn subscriber_count(event: &Event, topic: &str) -> u32 {
     let (committed, subscribed) = on_shard(|shard| {
         let own = event
-            .connection
+            .connection()
             .is_some_and(|own| shard.is_subscribed(own, topic));
         (shard.directory().subscribers(topic), own)
     });
@@ -277,7 +283,7 @@ fn members(event: &Event, topic: &str, limit: usize) -> Vec<Member> {
         connection: id.0,
         label: label.to_owned(),
     };
-    let changed = event.connection.zip(event.topics.get(topic));
+    let changed = event.connection().zip(event.topics.get(topic));
     let mut members = Vec::new();
     if let Some((own, Some(Some(label)))) = changed {
         members.push(member(own, label));

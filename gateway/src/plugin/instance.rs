@@ -1,104 +1,30 @@
-//! A running copy of a plugin: its store, its exports, and the rules its calls run under.
+//! A running copy of a plugin: its store and its exports.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
-use tokio::time::{Instant, Sleep};
-use wasmtime::component::ResourceTable;
-use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime::Store;
 
+use super::call::{Budget, bounded, call};
+use super::context::Context;
 use super::contract::{
-    self, ContractError, Export, Inbound, OnClose, OnDrain, OnLoad, OnMessage, OnOpen, OnUpgrade,
-    Signature,
+    self, ContractError, Export, Inbound, OnClose, OnDrain, OnLoad, OnMessage, OnMessages, OnOpen,
+    OnUpgrade, Signature,
 };
-use super::engine::TICK;
 use super::generation::Generation;
-use super::log::GuestLog;
-use crate::config::PluginLimits;
+use super::packed::Packed;
+use super::slot::Slot;
 use crate::handler::{Event, Failure};
-
-/// A table with more elements than this is not a program but an attack.
-const TABLE_ELEMENTS_MAX: usize = 20_000;
-
-/// What the host functions of one instance work on.
-pub(super) struct Context {
-    /// The event that is being handled.
-    pub(super) event: Event,
-    /// Which plugin this is, as an index into the configuration.
-    pub(super) owner: usize,
-    pub(super) generation: u64,
-    pub(super) limits: Arc<PluginLimits>,
-    memory: MemoryLimit,
-    /// Ticks of the engine's clock that the guest may still run in this event. Only ticks that
-    /// pass while it runs count, so a guest is not killed for waiting its turn.
-    ticks_left: u64,
-    /// What each event may run.
-    budget: Budget,
-    wasi: WasiCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Context {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
-    }
-}
-
-struct MemoryLimit {
-    bytes: usize,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the guest asked for {wanted} bytes, over its limit of {limit}: raise `limits.memory` of the plugin if it needs them"
-)]
-struct MemoryExceeded {
-    wanted: usize,
-    limit: usize,
-}
-
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        wanted: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        // An error traps at once and says why; `false` would leave it to the guest's allocator,
-        // which aborts without a word.
-        if wanted > self.bytes {
-            return Err(wasmtime::Error::new(MemoryExceeded {
-                wanted,
-                limit: self.bytes,
-            }));
-        }
-        Ok(true)
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        wanted: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(wanted <= TABLE_ELEMENTS_MAX)
-    }
-}
 
 /// A running copy of a plugin. After any failure but a handler's `err` it is dead and must be
 /// dropped: wasmtime does not let a trapped store be entered again.
 pub(super) struct Instance {
     store: Store<Context>,
+    suspended: Arc<AtomicBool>,
     on_open: Export<OnOpen>,
     on_message: Export<OnMessage>,
     on_close: Export<OnClose>,
+    on_messages: Option<Export<OnMessages>>,
     on_upgrade: Option<Export<OnUpgrade>>,
     on_drain: Option<Export<OnDrain>>,
     on_load: Option<Export<OnLoad>>,
@@ -121,51 +47,25 @@ pub enum StartError {
 impl Instance {
     /// Starts an instance of a generation.
     pub(super) async fn start(generation: &Generation) -> Result<Self, StartError> {
-        let limits = generation.limits().clone();
-        let log = GuestLog::new(generation.plugin(), generation.number());
-        let context = Context {
-            event: Event::default(),
-            owner: generation.owner(),
-            generation: generation.number(),
-            memory: MemoryLimit {
-                bytes: limits.memory,
-            },
-            ticks_left: Budget::of(limits.load).ticks,
-            budget: Budget::of(limits.deadline),
-            // Nothing is granted: no files, no network, no environment (G8).
-            wasi: WasiCtx::builder()
-                .stdout(log.clone())
-                .stderr(log)
-                .allow_tcp(false)
-                .allow_udp(false)
-                .build(),
-            table: ResourceTable::new(),
-            limits: limits.clone(),
-        };
+        let load = generation.limits().load;
+        let suspended = Arc::new(AtomicBool::new(false));
+        let context = Context::new(generation, suspended.clone());
         let mut store = Store::new(generation.engine().wasmtime(), context);
-        store.limiter(|context| &mut context.memory);
-        store.epoch_deadline_callback(|mut store| {
-            let context = store.data_mut();
-            context.ticks_left = context.ticks_left.saturating_sub(1);
-            if context.ticks_left == 0 {
-                return Ok(UpdateDeadline::Interrupt);
-            }
-            // A plain yield wakes this task at once and starves the sockets; tokio's own lets the
-            // driver run first.
-            Ok(UpdateDeadline::YieldCustom(
-                1,
-                Box::pin(tokio::task::yield_now()),
-            ))
-        });
+        store.limiter(Context::memory);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
         store.set_epoch_deadline(1);
-        let start = bounded(generation.pre().instantiate_async(&mut store), limits.load);
+        let start = bounded(
+            generation.pre().instantiate_async(&mut store),
+            load,
+            &suspended,
+        );
         let instance = match start.await {
             Ok(instance) => instance,
             Err(failure) if failure.is_exhausted() => {
                 return Err(StartError::Exhausted(generation.engine().instances()));
             }
             Err(failure) => {
-                return Err(StartError::Start(failure.into_failure(limits.load, "load")));
+                return Err(StartError::Start(failure.into_failure(load, "load")));
             }
         };
         let exports = generation.exports();
@@ -173,11 +73,18 @@ impl Instance {
             on_open: Export::new(&mut store, &instance, &exports.on_open)?,
             on_message: Export::new(&mut store, &instance, &exports.on_message)?,
             on_close: Export::new(&mut store, &instance, &exports.on_close)?,
+            on_messages: optional_export(&mut store, &instance, exports.on_messages.as_ref())?,
             on_upgrade: optional_export(&mut store, &instance, exports.on_upgrade.as_ref())?,
             on_drain: optional_export(&mut store, &instance, exports.on_drain.as_ref())?,
             on_load: optional_export(&mut store, &instance, exports.on_load.as_ref())?,
             store,
+            suspended,
         })
+    }
+
+    /// Has a call with several messages end when the slot no longer holds that version.
+    pub(super) fn watch(&mut self, slot: Arc<Slot>, version: u64) {
+        self.store.data_mut().watch(slot, version);
     }
 
     /// The generation this is an instance of.
@@ -186,8 +93,8 @@ impl Instance {
     }
 
     /// Swaps the event in or out of the store.
-    pub(super) fn swap_event(&mut self, event: &mut Event) {
-        std::mem::swap(&mut self.store.data_mut().event, event);
+    pub(super) fn swap_event(&mut self, event: &mut Box<Event>) {
+        self.store.data_mut().swap_event(event);
     }
 
     /// Runs the generation's own check, if it has one.
@@ -195,11 +102,9 @@ impl Instance {
         let Some(export) = &self.on_load else {
             return Ok(());
         };
-        let budget = Budget {
-            key: "load",
-            ..Budget::of(self.store.data().limits.load)
-        };
-        let (result,) = call::<OnLoad>(&mut self.store, export, (), budget).await?;
+        let budget = Budget::of(self.store.data().limits.load, "load");
+        let (result,) =
+            call::<OnLoad>(&mut self.store, export, (), budget, &self.suspended).await?;
         result.map_err(Failure::Handler)
     }
 
@@ -211,7 +116,8 @@ impl Instance {
             return Ok(None);
         };
         let budget = self.store.data().budget;
-        let (answer,) = call::<OnUpgrade>(&mut self.store, export, (request,), budget).await?;
+        let (answer,) =
+            call::<OnUpgrade>(&mut self.store, export, (request,), budget, &self.suspended).await?;
         Ok(Some(answer))
     }
 
@@ -222,7 +128,14 @@ impl Instance {
     ) -> Result<(), Failure> {
         let budget = self.store.data().budget;
         let params = (connection, request);
-        let (result,) = call::<OnOpen>(&mut self.store, &self.on_open, params, budget).await?;
+        let (result,) = call::<OnOpen>(
+            &mut self.store,
+            &self.on_open,
+            params,
+            budget,
+            &self.suspended,
+        )
+        .await?;
         result.map_err(Failure::Handler)
     }
 
@@ -233,9 +146,47 @@ impl Instance {
     ) -> Result<(), Failure> {
         let budget = self.store.data().budget;
         let params = (connection, message);
-        let (result,) =
-            call::<OnMessage>(&mut self.store, &self.on_message, params, budget).await?;
+        let (result,) = call::<OnMessage>(
+            &mut self.store,
+            &self.on_message,
+            params,
+            budget,
+            &self.suspended,
+        )
+        .await?;
         result.map(|_verdict| ()).map_err(Failure::Handler)
+    }
+
+    /// Whether it takes several messages in one call.
+    pub(super) fn takes_batches(&self) -> bool {
+        self.on_messages.is_some()
+    }
+
+    /// The event holds how many messages were handled, the one that failed among them.
+    pub(super) async fn on_messages(
+        &mut self,
+        connection: u64,
+        messages: &Packed,
+    ) -> Result<(), Failure> {
+        let Some(export) = &self.on_messages else {
+            return Ok(());
+        };
+        self.store.data_mut().begin_batch(messages.ends.len());
+        let budget = self.store.data().budget;
+        let params = (connection, &messages.payloads[..], &messages.ends[..]);
+        let called =
+            call::<OnMessages>(&mut self.store, export, params, budget, &self.suspended).await;
+        let result = match called {
+            Ok((result,)) => result.map_err(Failure::Handler),
+            Err(failure) => Err(failure),
+        };
+        let is_under_way = self.store.data_mut().end_batch();
+        match result {
+            Ok(()) if is_under_way => Err(Failure::Handler(
+                "on-messages returned before all messages were `handled`".to_owned(),
+            )),
+            result => result,
+        }
     }
 
     pub(super) async fn on_drain(&mut self, connection: u64) -> Result<(), Failure> {
@@ -243,7 +194,14 @@ impl Instance {
             return Ok(());
         };
         let budget = self.store.data().budget;
-        let (result,) = call::<OnDrain>(&mut self.store, export, (connection,), budget).await?;
+        let (result,) = call::<OnDrain>(
+            &mut self.store,
+            export,
+            (connection,),
+            budget,
+            &self.suspended,
+        )
+        .await?;
         result.map_err(Failure::Handler)
     }
 
@@ -254,7 +212,14 @@ impl Instance {
     ) -> Result<(), Failure> {
         let budget = self.store.data().budget;
         let params = (connection, cause);
-        let (result,) = call::<OnClose>(&mut self.store, &self.on_close, params, budget).await?;
+        let (result,) = call::<OnClose>(
+            &mut self.store,
+            &self.on_close,
+            params,
+            budget,
+            &self.suspended,
+        )
+        .await?;
         result.map_err(Failure::Handler)
     }
 }
@@ -267,110 +232,4 @@ fn optional_export<S: Signature>(
     function
         .map(|function| Export::new(store, instance, function))
         .transpose()
-}
-
-/// Calls the guest within a budget of its own time and the plugin's `wait` for host functions.
-async fn call<S: Signature>(
-    store: &mut Store<Context>,
-    export: &Export<S>,
-    params: S::Params<'_>,
-    budget: Budget,
-) -> Result<S::Results, Failure> {
-    store.data_mut().ticks_left = budget.ticks;
-    store.set_epoch_deadline(1);
-    let wait = store.data().limits.wait;
-    bounded(export.typed().call_async(store, params), wait)
-        .await
-        .map_err(|interrupted| interrupted.into_failure(budget.time, budget.key))
-}
-
-/// How long a guest may run; worked out once, because dividing times costs as much as an event's
-/// smaller parts.
-#[derive(Clone, Copy)]
-struct Budget {
-    time: Duration,
-    /// Ticks of the engine's clock. One more than fit, because the first may come at once.
-    ticks: u64,
-    /// The key of the plugin's limits that it comes from.
-    key: &'static str,
-}
-
-impl Budget {
-    fn of(time: Duration) -> Self {
-        let ticks = (time.as_nanos() / TICK.as_nanos()) as u64 + 1;
-        Self {
-            time,
-            ticks,
-            key: "deadline",
-        }
-    }
-}
-
-/// Why a guest's future did not end well.
-enum Interrupted {
-    Guest(wasmtime::Error),
-    Waited(Duration),
-}
-
-impl Interrupted {
-    fn is_exhausted(&self) -> bool {
-        matches!(self, Self::Guest(error) if error.is::<wasmtime::PoolConcurrencyLimitError>())
-    }
-
-    fn into_failure(self, running: Duration, key: &str) -> Failure {
-        let error = match self {
-            Self::Waited(limit) => {
-                return Failure::Deadline(format!(
-                    "the event waited longer than {limit:?} in host functions: raise `limits.wait` of the plugin if it has to"
-                ));
-            }
-            Self::Guest(error) => error,
-        };
-        if let Some(exceeded) = error.downcast_ref::<MemoryExceeded>() {
-            return Failure::Memory(exceeded.to_string());
-        }
-        match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => Failure::Deadline(format!(
-                "the guest ran longer than {running:?}: raise `limits.{key}` of the plugin if it has to"
-            )),
-            Some(trap) => Failure::Trap(trap.to_string()),
-            None => Failure::Trap(error.root_cause().to_string()),
-        }
-    }
-}
-
-/// Awaits a guest's future, but gives it up when it has been suspended for longer than `limit` in
-/// all. The time it runs does not count: it has a budget of its own.
-///
-/// The timer is made when the future first has to wait: a call that does not wait reads no clock.
-/// Giving up drops the future half-way, after which its store is dead, as after a trap.
-async fn bounded<T>(
-    future: impl Future<Output = wasmtime::Result<T>>,
-    limit: Duration,
-) -> Result<T, Interrupted> {
-    let mut future = std::pin::pin!(future);
-    let mut timer: Option<Pin<Box<Sleep>>> = None;
-    let mut suspended: Option<Instant> = None;
-    let mut left = limit;
-    std::future::poll_fn(|context| {
-        if let Some(since) = suspended.take() {
-            left = left.saturating_sub(since.elapsed());
-        }
-        if let Poll::Ready(result) = future.as_mut().poll(context) {
-            return Poll::Ready(result.map_err(Interrupted::Guest));
-        }
-        if left.is_zero() {
-            return Poll::Ready(Err(Interrupted::Waited(limit)));
-        }
-        let now = Instant::now();
-        suspended = Some(now);
-        let end = now + left;
-        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
-        timer.as_mut().reset(end);
-        timer
-            .as_mut()
-            .poll(context)
-            .map(|()| Err(Interrupted::Waited(limit)))
-    })
-    .await
 }

@@ -86,13 +86,13 @@ impl Pool {
             instance: self.idle.borrow_mut().pop(),
         };
         if lease.instance.is_none() {
-            lease.instance = Some(self.start().await?);
+            lease.instance = Some(self.start(version).await?);
         }
         Ok(lease)
     }
 
     /// Starts an instance. When the engine has no more to give, waits for one of the others here.
-    async fn start(&self) -> Result<Box<Instance>, Failure> {
+    async fn start(&self, version: u64) -> Result<Box<Instance>, Failure> {
         let current = self.current.borrow().clone();
         let Some(generation) = current else {
             return Err(Failure::Unavailable(
@@ -101,7 +101,10 @@ impl Pool {
         };
         loop {
             match Instance::start(&generation).await {
-                Ok(instance) => return Ok(Box::new(instance)),
+                Ok(mut instance) => {
+                    instance.watch(self.slot.clone(), version);
+                    return Ok(Box::new(instance));
+                }
                 Err(StartError::Start(failure)) => return Err(failure),
                 // If all the others here wait for the same, nobody would end this wait.
                 Err(StartError::Exhausted(_)) if self.busy.get() > self.starved.get() + 1 => {

@@ -4,7 +4,7 @@
 mod rules;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -18,13 +18,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::compression::Agreed;
 use super::gate::Ticket;
 use super::origin;
 use super::refusal::Refusal;
 use super::site::{Place, Site};
-use crate::connection::{self, Upgraded};
+use crate::codec::deflate::Agreement;
+use crate::connection::{self, Deflate, Upgraded};
 use crate::console::Body;
-use crate::handler::{Accept, Event, Failure, Handler, Reject, Request, Upgrade};
+use crate::handler::{Accept, Failure, Handler, Reject, Request, Upgrade};
 
 use rules::{check, describe, is_ours, is_upgrade, parse_field, validate};
 
@@ -79,13 +81,18 @@ async fn respond<H: Handler>(
         request,
         accept,
         key,
+        agreed,
         connection_ticket,
     } = granted;
-    let response = switching_protocols(&key, &accept);
+    let agreement = agreed.as_ref().map(|agreed| agreed.agreement);
+    let deflate = agreement.map(|agreement| Deflate {
+        takes_over: agreement.client_takeover,
+        deflation: place.compression.deflation(&agreement),
+    });
+    let response = switching_protocols(&key, &accept, agreement.as_ref());
     let terms = place.terms.clone();
     let (site, socket_ticket) = (site.clone(), ticket.take());
     tokio::task::spawn_local(async move {
-        let _tickets = (socket_ticket, connection_ticket);
         match upgraded(on_upgrade).await {
             Ok((stream, early)) => {
                 let upgraded = Upgraded {
@@ -93,8 +100,10 @@ async fn respond<H: Handler>(
                     early,
                     request,
                     state: accept.state,
+                    deflate,
+                    tickets: Box::new((socket_ticket, connection_ticket, agreed)),
                 };
-                connection::run(site.shard().clone(), terms, upgraded).await;
+                connection::open(site.driver().clone(), terms, upgraded).await;
             }
             Err(error) => tracing::debug!(%peer, "upgrade failed: {error}"),
         }
@@ -108,6 +117,8 @@ struct Granted<'s, H> {
     request: Request,
     accept: Accept,
     key: HeaderValue,
+    /// How messages are compressed, if they are.
+    agreed: Option<Agreed>,
     connection_ticket: Ticket,
 }
 
@@ -163,11 +174,16 @@ async fn upgrade<'s, H: Handler>(
         tracing::warn!(path = request.path, "upgrade failed: {why}");
         Refusal::Failed(why)
     })?;
+    let counters = site.shard().counters();
+    let agreed = place
+        .compression
+        .agree(http.headers(), || counters.contexts_refused.add(1));
     Ok(Granted {
         place,
         request,
         accept,
         key,
+        agreed,
         connection_ticket,
     })
 }
@@ -180,15 +196,12 @@ async fn ask<H: Handler>(
 ) -> Result<Accept, Refused> {
     let shard = site.shard();
     shard.counters().events.count("upgrade");
-    let mut event = Event {
-        effects: shard.take_effects(),
-        ..Event::default()
-    };
+    let mut event = place.terms.take_event();
     let decision = place.terms.handler.upgrade(&mut event, request).await;
     let answer = match decision {
         Ok(upgrade) => {
             if matches!(upgrade, Upgrade::Accept(_)) {
-                shard.apply(None, place.terms.owner, &event.effects);
+                event.commit(shard, place.terms.owner);
             }
             Ok(upgrade)
         }
@@ -204,14 +217,18 @@ async fn ask<H: Handler>(
             })
         }
     };
-    shard.give_effects(event.effects);
+    place.terms.give_event(event);
     match answer? {
         Upgrade::Accept(accept) => Ok(accept),
         Upgrade::Reject(reject) => Err(Refused::ByHandler(reject)),
     }
 }
 
-fn switching_protocols(key: &HeaderValue, accept: &Accept) -> Response<Body> {
+fn switching_protocols(
+    key: &HeaderValue,
+    accept: &Accept,
+    agreement: Option<&Agreement>,
+) -> Response<Body> {
     let mut response = Response::new(empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -227,6 +244,13 @@ fn switching_protocols(key: &HeaderValue, accept: &Accept) -> Response<Body> {
         headers.insert(
             header::SEC_WEBSOCKET_PROTOCOL,
             subprotocol.expect("it was offered in a header field, so it is a valid value"),
+        );
+    }
+    if let Some(agreement) = agreement {
+        let agreement = HeaderValue::try_from(agreement.to_string());
+        headers.insert(
+            header::SEC_WEBSOCKET_EXTENSIONS,
+            agreement.expect("it is made of tokens"),
         );
     }
     for (name, value) in accept
@@ -286,14 +310,15 @@ fn refuse(refusal: &Refusal) -> Response<Body> {
 }
 
 /// The bare socket after the 101, and what came with the request.
-async fn upgraded(on_upgrade: OnUpgrade) -> Result<(TcpStream, Bytes), String> {
+async fn upgraded(on_upgrade: OnUpgrade) -> Result<(net::TcpStream, Bytes), String> {
     let upgraded = on_upgrade.await.map_err(|error| error.to_string())?;
     let parts = upgraded
         .downcast::<TokioIo<TcpStream>>()
         .map_err(|_| "the upgraded stream is not the socket it was served on".to_owned())?;
+    let stream = parts.io.into_inner().into_std();
     // A copy: the buffer it came in is the handshake's and would stay for the connection's life.
     Ok((
-        parts.io.into_inner(),
+        stream.map_err(|error| error.to_string())?,
         Bytes::copy_from_slice(&parts.read_buf),
     ))
 }

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Plan;
+use super::compression::Offer;
 use super::gate::{Gate, Ticket};
 use crate::config::{Origins, Route};
-use crate::connection::Terms;
+use crate::connection::{Driver, SpareEvents, Terms};
 use crate::console::Console;
 use crate::handler::Handler;
 use crate::plugin::Pool;
@@ -16,7 +17,7 @@ use crate::shard::Shard;
 
 /// One shard's view of the routes.
 pub(super) struct Site<H> {
-    shard: Rc<Shard>,
+    driver: Rc<Driver<H>>,
     router: matchit::Router<usize>,
     places: Vec<Place<H>>,
     console: Option<Arc<Console>>,
@@ -35,11 +36,12 @@ pub(super) type Params<'p> = Vec<(String, &'p str)>;
 pub(super) struct Place<H> {
     pub(super) origins: Origins,
     pub(super) terms: Rc<Terms<H>>,
+    pub(super) compression: Offer,
 }
 
 impl<H: Handler> Site<H> {
     pub(super) fn new<F: Fn(Rc<Pool>) -> H>(
-        shard: Rc<Shard>,
+        driver: Rc<Driver<H>>,
         plan: &Plan<F>,
         pools: &[Rc<Pool>],
     ) -> Rc<Self> {
@@ -52,11 +54,12 @@ impl<H: Handler> Site<H> {
             places.push(Place {
                 origins: route.origins.clone(),
                 terms: terms(route, plan, pools),
+                compression: Offer::new(&route.compression, plan.links.len()),
             });
         }
         let server = &plan.config.server;
         Rc::new(Self {
-            shard,
+            driver,
             router,
             places,
             console: plan.console.clone(),
@@ -67,8 +70,12 @@ impl<H: Handler> Site<H> {
         })
     }
 
+    pub(super) fn driver(&self) -> &Rc<Driver<H>> {
+        &self.driver
+    }
+
     pub(super) fn shard(&self) -> &Rc<Shard> {
-        &self.shard
+        self.driver.shard()
     }
 
     pub(super) fn console(&self) -> Option<&Arc<Console>> {
@@ -113,5 +120,6 @@ fn terms<H, F: Fn(Rc<Pool>) -> H>(
         limits: Arc::new(route.limits.clone()),
         on_failure: route.on_failure,
         on_error: route.on_error,
+        spare: SpareEvents::default(),
     })
 }

@@ -13,6 +13,7 @@ use super::Plan;
 use super::gate::Gate;
 use super::site::Site;
 use crate::close::CloseCause;
+use crate::connection::{self, Driver};
 use crate::counters::Counters;
 use crate::handler::Handler;
 use crate::outbox::HIGH_WATER;
@@ -41,11 +42,19 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Pool>) -> H>(
     };
     runtime.block_on(async {
         let shard = Shard::new(index, plan.links.clone(), plan.directory.clone(), counters);
+        let shard = match shard {
+            Ok(shard) => shard,
+            Err(error) => {
+                return tracing::error!(shard = index, "failed to watch sockets: {error}");
+            }
+        };
         shard.start();
         let pool =
             |plugin: &Plugin| Pool::new(plugin.slot().clone(), plugin.limits().instances as usize);
         let pools: Vec<_> = plan.registry.plugins().iter().map(pool).collect();
-        let site = Site::new(shard, plan, &pools);
+        let driver = Driver::new(shard);
+        tokio::task::spawn_local(connection::drive(driver.clone()));
+        let site = Site::new(driver, plan, &pools);
         tokio::task::spawn_local(tidy(plan.registry.notices(), pools));
         serve(
             site,

@@ -1,5 +1,6 @@
 //! Effects put into force: sends and publishes to this shard's connections, and on to the others.
 
+use super::table::{Audience, Frame};
 use super::{Seat, Shard};
 use crate::close::CloseFrame;
 use crate::effects::{Effect, Effects};
@@ -12,22 +13,29 @@ impl Shard {
         let mut close = None;
         for effect in effects.list() {
             match effect {
-                Effect::Send { to, frame, .. } if self.is_here(*to) => {
-                    self.send(seat, *to, effects.bytes(frame));
+                Effect::Send {
+                    to,
+                    frame,
+                    compress,
+                    ..
+                } if self.is_here(*to) => {
+                    self.send(seat, *to, Frame::new(effects.bytes(frame), *compress));
                 }
                 Effect::Send { to, .. } => {
                     let shard = to.shard(self.links.len());
                     self.outgoing.borrow_mut()[shard].copy(effects, effect, owner);
-                    self.wake_turn_end();
+                    self.wake_turn();
                 }
                 Effect::Publish {
                     topic,
                     frame,
                     except,
+                    compress,
                 } => {
                     let topic = effects.topic(topic);
                     self.counters.publishes.add(1);
-                    self.publish_here(topic, effects.bytes(frame), *except);
+                    let plain = Frame::new(effects.bytes(frame), *compress);
+                    self.publish_here(topic, plain, *except);
                     self.publish_elsewhere(topic, effects, effect, frame.len(), owner);
                 }
                 Effect::Subscribe { topic, label } => {
@@ -55,9 +63,14 @@ impl Shard {
     pub fn receive(&self, effects: &Effects) {
         for effect in effects.list() {
             match effect {
-                Effect::Send { to, frame, sender } => {
+                Effect::Send {
+                    to,
+                    frame,
+                    compress,
+                    sender,
+                } => {
                     if *sender == self.table.borrow().owner(*to) {
-                        self.send(None, *to, effects.bytes(frame));
+                        self.send(None, *to, Frame::new(effects.bytes(frame), *compress));
                     } else {
                         self.counters.drops.count("closing");
                     }
@@ -66,21 +79,23 @@ impl Shard {
                     topic,
                     frame,
                     except,
+                    compress,
                 } => {
-                    self.publish_here(effects.topic(topic), effects.bytes(frame), *except);
+                    let frame = Frame::new(effects.bytes(frame), *compress);
+                    self.publish_here(effects.topic(topic), frame, *except);
                 }
                 // Not sent between shards: see `Effects::copy`.
                 Effect::Subscribe { .. } | Effect::Unsubscribe { .. } | Effect::Close(_) => {}
             }
         }
-        self.wake_turn_end();
+        self.wake_turn();
     }
 
     fn is_here(&self, id: ConnectionId) -> bool {
         id.shard(self.links.len()) == self.index
     }
 
-    fn send(&self, seat: Option<Seat>, to: ConnectionId, frame: &[u8]) {
+    fn send(&self, seat: Option<Seat>, to: ConnectionId, mut frame: Frame<'_>) {
         let mut table = self.table.borrow_mut();
         let key = match seat {
             Some(seat) if seat.id == to => Some(seat.key),
@@ -89,31 +104,25 @@ impl Shard {
         let Some(key) = key else {
             return self.counters.drops.count("closing");
         };
-        let span = table.append(frame);
-        table.push(key, span);
+        table.make_room();
+        table.deliver(key, &mut frame, Audience::One);
         drop(table);
-        self.wake_turn_end();
+        self.wake_turn();
     }
 
-    fn publish_here(&self, topic: &str, frame: &[u8], except: Option<ConnectionId>) {
+    fn publish_here(&self, topic: &str, mut frame: Frame<'_>, except: Option<ConnectionId>) {
         let (hub, mut table) = (self.hub.borrow(), self.table.borrow_mut());
         let subscribers = hub.subscribers(topic);
         if subscribers.is_empty() {
             return;
         }
-        let span = table.append(frame);
-        match except.and_then(|id| table.key(id)) {
-            Some(except) => {
-                for &key in subscribers.iter().filter(|&&key| key != except) {
-                    table.push(key, span.clone());
-                }
-            }
-            None => subscribers
-                .iter()
-                .for_each(|&key| table.push(key, span.clone())),
+        let except = except.and_then(|id| table.key(id));
+        table.make_room();
+        for &key in subscribers.iter().filter(|&&key| Some(key) != except) {
+            table.deliver(key, &mut frame, Audience::Many);
         }
         drop(table);
-        self.wake_turn_end();
+        self.wake_turn();
     }
 
     fn publish_elsewhere(
@@ -135,6 +144,6 @@ impl Shard {
                 self.counters.drops.count("shard-queue");
             }
         }
-        self.wake_turn_end();
+        self.wake_turn();
     }
 }

@@ -1,11 +1,10 @@
-//! How the shard reaches a connection's task.
+//! What a connection has to be told.
 
-use std::cell::{Cell, RefCell};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use crate::close::CloseCause;
 
-/// Why a connection's task was woken.
+/// What a connection has to be told.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wake {
     /// It is to end.
@@ -14,69 +13,62 @@ pub enum Wake {
     Drained,
 }
 
-/// Set by the shard, awaited by the connection's task.
+/// Set by the shard, taken by the connection.
 #[derive(Debug, Default)]
-pub struct Signal {
-    waker: RefCell<Option<Waker>>,
-    close: RefCell<Option<CloseCause>>,
+pub(super) struct Signal {
+    close: Option<CloseCause>,
     /// Once a close was asked for, later causes are ignored: a connection ends once.
-    closed: Cell<bool>,
-    drained: Cell<bool>,
+    closing: bool,
+    drained: bool,
+    /// The task that sees the connection off, once it has one.
+    waker: Option<Waker>,
 }
 
 impl Signal {
     /// Asks the connection to end. Returns whether this is the first to ask.
-    pub fn request_close(&self, cause: CloseCause) -> bool {
-        if self.closed.replace(true) {
+    pub(super) fn request_close(&mut self, cause: CloseCause) -> bool {
+        if self.closing {
             return false;
         }
-        *self.close.borrow_mut() = Some(cause);
-        self.wake();
+        self.closing = true;
+        self.close = Some(cause);
         true
     }
 
+    /// Whether the connection has been asked to end.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// Says that the outbox has drained.
-    pub fn set_drained(&self) {
-        self.drained.set(true);
-        self.wake();
+    pub(super) fn set_drained(&mut self) {
+        self.drained = true;
     }
 
     /// What is to be done, if anything; closing first.
-    pub fn take(&self) -> Option<Wake> {
-        if let Some(cause) = self.take_close() {
+    pub(super) fn take(&mut self) -> Option<Wake> {
+        if let Some(cause) = self.close.take() {
             return Some(Wake::Close(cause));
         }
-        self.drained.replace(false).then_some(Wake::Drained)
-    }
-
-    /// Ready when there is something to be done.
-    pub fn poll(&self, context: &mut Context<'_>) -> Poll<Wake> {
-        if let Some(wake) = self.take() {
-            return Poll::Ready(wake);
-        }
-        self.watch(context);
-        Poll::Pending
+        std::mem::take(&mut self.drained).then_some(Wake::Drained)
     }
 
     /// The cause of a close that was asked for.
-    pub fn take_close(&self) -> Option<CloseCause> {
-        self.close.borrow_mut().take()
+    pub(super) fn take_close(&mut self) -> Option<CloseCause> {
+        self.close.take()
     }
 
     /// Has the task woken by whatever happens next.
-    pub fn watch(&self, context: &mut Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        if !waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(context.waker()))
-        {
-            *waker = Some(context.waker().clone());
+    pub(super) fn watch(&mut self, context: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
         }
     }
 
-    /// Wakes the task, for instance because its outbox has been written.
-    pub fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
+    /// Wakes the task, for instance because the outbox has been written.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }
     }

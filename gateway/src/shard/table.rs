@@ -1,17 +1,18 @@
 //! The connections of a shard as seen by those who write to them: outbox, socket, pulse.
 
+mod deliver;
 mod slot;
 
-use std::net::Shutdown;
-use std::rc::Rc;
+use std::io;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use foldhash::{HashMap, HashMapExt};
-use tokio::net::tcp::OwnedWriteHalf;
-use tokio::task::AbortHandle;
 
-use super::signal::Signal;
+use super::deflation::{Compressors, Deflation};
+use super::poller::Poller;
+use super::signal::{Signal, Wake};
 use crate::close::{CloseCause, NO_STATUS};
 use crate::codec::{self, Opcode};
 use crate::config::RouteLimits;
@@ -19,9 +20,11 @@ use crate::counters::Counters;
 use crate::heartbeat::{Due, Millis, Pulse};
 use crate::hub::Key;
 use crate::message::ConnectionId;
-use crate::outbox::{HIGH_WATER, Outbox, Push, Span};
+use crate::outbox::{HIGH_WATER, Outbox};
 
-use slot::{Slot, Writer, flush, mark};
+pub(super) use deliver::{Audience, Frame};
+
+use slot::{Slot, flush, mark};
 
 /// Past this the turn is written early: spans count in 32 bits, and memory is bounded.
 const TURN_MAX: usize = 8 << 20;
@@ -56,8 +59,9 @@ pub(super) struct Table {
     turn: Vec<u8>,
     /// Who has something pending.
     dirty: Vec<Key>,
-    /// Whose socket has blocked in an early flush: their writers start at the turn's end.
-    blocked: Vec<Seat>,
+    /// Who has to be told something.
+    due: Vec<Seat>,
+    compressors: Compressors,
     counters: Arc<Counters>,
 }
 
@@ -69,7 +73,8 @@ impl Table {
             ids: HashMap::new(),
             turn: Vec::new(),
             dirty: Vec::new(),
-            blocked: Vec::new(),
+            due: Vec::new(),
+            compressors: Compressors::new(counters.clone()),
             counters,
         }
     }
@@ -95,10 +100,10 @@ impl Table {
     pub(super) fn insert(
         &mut self,
         id: ConnectionId,
-        socket: OwnedWriteHalf,
+        socket: TcpStream,
         limits: Arc<RouteLimits>,
         owner: usize,
-        signal: Rc<Signal>,
+        deflation: Option<Box<Deflation>>,
         now: Millis,
     ) -> Key {
         let outbox = Outbox::new(limits.outbox, limits.slow_consumer);
@@ -106,12 +111,12 @@ impl Table {
             id,
             outbox,
             socket,
-            signal,
+            signal: Signal::default(),
             pulse: Pulse::new(now),
             limits,
             owner,
+            deflation,
             is_dirty: false,
-            writer: Writer::None,
         };
         let key = match self.free.pop() {
             Some(key) => {
@@ -127,6 +132,14 @@ impl Table {
         key
     }
 
+    /// Has a connection's socket watched, until it is closed.
+    pub(super) fn watch_socket(&self, seat: Seat, poller: &Poller) -> io::Result<()> {
+        match self.slot(seat) {
+            Some(slot) => poller.add(&slot.socket, token(seat)),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn remove(&mut self, key: Key) {
         if let Some(slot) = self.slots[key as usize].take() {
             self.ids.remove(&slot.id);
@@ -134,9 +147,66 @@ impl Table {
         }
     }
 
-    pub(super) fn signal(&self, id: ConnectionId) -> Option<&Signal> {
-        let key = self.key(id)?;
-        self.slots[key as usize].as_ref().map(|slot| &*slot.signal)
+    /// The connection that a token stands for, if it is still there: see [`token`].
+    pub(super) fn seat(&self, token: usize) -> Option<Seat> {
+        let key = token as Key;
+        let slot = self.slots.get(key as usize)?.as_ref()?;
+        let seat = Seat { id: slot.id, key };
+        (self::token(seat) == token).then_some(seat)
+    }
+
+    /// Asks a connection to end. Returns whether this is the first to ask.
+    pub(super) fn request_close(&mut self, id: ConnectionId, cause: CloseCause) -> bool {
+        let Some(key) = self.key(id) else {
+            return false;
+        };
+        let slot = self.slots[key as usize].as_mut();
+        let first = slot.is_some_and(|slot| slot.signal.request_close(cause));
+        if first {
+            self.due.push(Seat { id, key });
+        }
+        first
+    }
+
+    pub(super) fn is_ending(&self, seat: Seat) -> bool {
+        self.slot(seat).is_none_or(|slot| slot.signal.is_closing())
+    }
+
+    /// Has a connection looked at in the next turn.
+    pub(super) fn set_due(&mut self, seat: Seat) {
+        self.due.push(seat);
+    }
+
+    /// Moves those that have to be told something to `due`.
+    pub(super) fn take_due(&mut self, due: &mut Vec<Seat>) {
+        due.append(&mut self.due);
+    }
+
+    pub(super) fn take_wake(&mut self, seat: Seat) -> Option<Wake> {
+        self.slot_mut(seat)?.signal.take()
+    }
+
+    pub(super) fn take_close(&mut self, seat: Seat) -> Option<CloseCause> {
+        self.slot_mut(seat)?.signal.take_close()
+    }
+
+    pub(super) fn watch(&mut self, seat: Seat, context: &Context<'_>) {
+        if let Some(slot) = self.slot_mut(seat) {
+            slot.signal.watch(context);
+        }
+    }
+
+    pub(super) fn wake(&self, seat: Seat) {
+        if let Some(slot) = self.slot(seat) {
+            slot.signal.wake();
+        }
+    }
+
+    pub(super) fn read(&self, seat: Seat, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.slot(seat) {
+            Some(slot) => slot::receive(&slot.socket, buffer),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     pub(super) fn seen(&mut self, key: Key, now: Millis) {
@@ -174,7 +244,10 @@ impl Table {
                     Delivery::Queued
                 }
                 crate::config::SlowConsumer::Close if slot.outbox.is_blocked() => {
-                    slot.signal.request_close(CloseCause::SlowConsumer);
+                    if slot.signal.request_close(CloseCause::SlowConsumer) {
+                        let key = self.ids[&to];
+                        self.due.push(Seat { id: to, key });
+                    }
                     self.counters.drops.count("slow-consumer");
                     Delivery::Dropped
                 }
@@ -191,39 +264,11 @@ impl Table {
         Delivery::Sent
     }
 
-    /// Puts a frame into the turn; [`Table::push`] says who gets it.
-    pub(super) fn append(&mut self, frame: &[u8]) -> Span {
+    /// Writes the turn early if it has grown large. What was put into it before is gone then.
+    pub(super) fn make_room(&mut self) {
         if self.turn.len() > TURN_MAX {
-            self.flush_all();
+            self.flush_dirty();
         }
-        let start = self.turn.len() as u32;
-        self.turn.extend_from_slice(frame);
-        start..self.turn.len() as u32
-    }
-
-    /// Queues a data frame of this turn for a connection.
-    pub(super) fn push(&mut self, key: Key, span: Span) {
-        let Some(slot) = &mut self.slots[key as usize] else {
-            return;
-        };
-        if !slot.outbox.has_room(0, span.len()) && slot.outbox.may_flush() {
-            // Nothing says that the reader is slow: only this turn has much for it.
-            flush(slot, key, &self.turn, &mut self.blocked, &self.counters);
-        }
-        match slot.outbox.push(span, &self.turn) {
-            Push::Taken => self.counters.deliveries.add(1),
-            Push::Replaced(dropped) => {
-                self.counters.deliveries.add(1);
-                self.counters.drops.add("drop-oldest", dropped as u64);
-            }
-            Push::Dropped if slot.outbox.is_closing() => self.counters.drops.count("closing"),
-            Push::Dropped => self.counters.drops.count("drop-newest"),
-            Push::Overflow => {
-                self.counters.drops.count("slow-consumer");
-                slot.signal.request_close(CloseCause::SlowConsumer);
-            }
-        }
-        mark(slot, key, &mut self.dirty);
     }
 
     pub(super) fn push_pong(&mut self, key: Key, payload: &[u8]) {
@@ -245,14 +290,12 @@ impl Table {
     /// Control frames have room always, so a flood of pings within one turn must not let their
     /// answers pile up: they are written, or the socket blocks and only the last one is kept.
     fn make_way(&mut self, key: Key) {
-        if self.turn.len() > TURN_MAX {
-            self.flush_all();
-        }
+        self.make_room();
         if let Some(slot) = &mut self.slots[key as usize]
             && slot.outbox.queued() > HIGH_WATER
             && slot.outbox.may_flush()
         {
-            flush(slot, key, &self.turn, &mut self.blocked, &self.counters);
+            flush(slot, key, &self.turn, &mut self.due, &self.counters);
         }
     }
 
@@ -296,22 +339,17 @@ impl Table {
     }
 
     pub(super) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty() || !self.blocked.is_empty()
+        !self.dirty.is_empty()
     }
 
-    /// Ends the turn: writes what is pending. Returns whose sockets have blocked.
-    pub(super) fn flush_dirty(&mut self) -> Vec<Seat> {
-        self.flush_all();
-        std::mem::take(&mut self.blocked)
-    }
-
-    fn flush_all(&mut self) {
+    /// Writes all that is pending.
+    pub(super) fn flush_dirty(&mut self) {
         for key in self.dirty.drain(..) {
             // A key may have been freed, and even reused, since it was marked; then its new slot
             // has nothing pending and the flush does nothing.
             if let Some(slot) = &mut self.slots[key as usize] {
                 slot.is_dirty = false;
-                flush(slot, key, &self.turn, &mut self.blocked, &self.counters);
+                flush(slot, key, &self.turn, &mut self.due, &self.counters);
             }
         }
         self.turn.clear();
@@ -320,43 +358,11 @@ impl Table {
         }
     }
 
-    /// Ready with true when the connection's socket takes more, with false when it is gone.
-    pub(super) fn poll_writable(&self, seat: Seat, context: &mut Context<'_>) -> Poll<bool> {
-        match self.slot(seat) {
-            Some(slot) => slot.socket.as_ref().poll_write_ready(context).map(|_| true),
-            None => Poll::Ready(false),
-        }
-    }
-
-    /// Writes a backlog on. Returns whether there is still one.
-    pub(super) fn flush_blocked(&mut self, seat: Seat) -> bool {
-        let slot = self.slots[seat.key as usize]
-            .as_mut()
-            .filter(|slot| slot.id == seat.id);
-        let Some(slot) = slot else { return false };
-        flush(
-            slot,
-            seat.key,
-            &self.turn,
-            &mut self.blocked,
-            &self.counters,
-        );
-        if slot.outbox.is_blocked() {
-            return true;
-        }
-        // The caller is that task and ends by itself.
-        std::mem::forget(std::mem::replace(&mut slot.writer, Writer::None));
-        false
-    }
-
-    /// The task that writes this connection's backlog on has started.
-    pub(super) fn set_writer(&mut self, seat: Seat, task: AbortHandle) {
-        match self.slots[seat.key as usize]
-            .as_mut()
-            .filter(|slot| slot.id == seat.id)
-        {
-            Some(slot) => slot.writer = Writer::Running(task),
-            None => task.abort(),
+    /// A connection's socket takes more: writes its backlog on.
+    pub(super) fn flush_blocked(&mut self, seat: Seat) {
+        let slot = self.slots[seat.key as usize].as_mut();
+        if let Some(slot) = slot.filter(|slot| slot.id == seat.id && slot.outbox.is_blocked()) {
+            flush(slot, seat.key, &self.turn, &mut self.due, &self.counters);
         }
     }
 
@@ -364,7 +370,7 @@ impl Table {
     pub(super) fn shutdown(&self, key: Key) {
         if let Some(slot) = &self.slots[key as usize] {
             // Whether the peer is still there to notice makes no difference to us.
-            let _ = socket2::SockRef::from(slot.socket.as_ref()).shutdown(Shutdown::Write);
+            let _ = slot.socket.shutdown(Shutdown::Write);
         }
     }
 
@@ -373,4 +379,16 @@ impl Table {
             .as_ref()
             .filter(|slot| slot.id == seat.id)
     }
+
+    fn slot_mut(&mut self, seat: Seat) -> Option<&mut Slot> {
+        self.slots[seat.key as usize]
+            .as_mut()
+            .filter(|slot| slot.id == seat.id)
+    }
+}
+
+/// What a connection's socket is watched under: the place, and which of the connections that have
+/// had it.
+pub(super) fn token(seat: Seat) -> usize {
+    (seat.id.0 as usize) << Key::BITS | seat.key as usize
 }

@@ -1,27 +1,59 @@
-//! The end of a turn: all that the turn produced is written, each connection's part at once.
+//! A turn of the shard's loop: what is ready is handled, then all that it produced is written,
+//! each connection's part at once.
 
-use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
+use super::poller::Ready;
 use super::{Seat, Shard};
 use crate::effects::Effects;
 
+/// What a turn begins with.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// Sockets that can do something.
+    pub ready: Vec<Ready>,
+    /// Connections that have to be told something, or were left with bytes unread.
+    pub due: Vec<Seat>,
+}
+
+impl Turn {
+    /// Writes on to the sockets that take more, and empties the turn of the connections that have
+    /// something to handle; with each, whether its socket must be read to its end.
+    pub fn take<'a>(&'a mut self, shard: &'a Shard) -> impl Iterator<Item = (Seat, bool)> + 'a {
+        let ready = self.ready.drain(..).filter_map(|ready| {
+            let seat = shard.seat(&ready)?;
+            if ready.writable {
+                shard.write_on(seat);
+            }
+            ready.readable.then_some((seat, ready.ended))
+        });
+        ready.chain(self.due.drain(..).map(|seat| (seat, false)))
+    }
+}
+
 impl Shard {
-    pub(super) fn wake_turn_end(&self) {
-        if let Some(waker) = self.turn_end.take() {
+    /// Ready when there is anything to do, which is then in `turn`, or anything to write. To be
+    /// called by the one task that runs the shard's turns; it is woken for the next one.
+    pub fn poll_turn(&self, context: &mut Context<'_>, turn: &mut Turn) -> Poll<()> {
+        let sockets = self.poller.poll(context, &mut turn.ready);
+        self.table.borrow_mut().take_due(&mut turn.due);
+        if sockets.is_pending() && turn.due.is_empty() && self.is_turn_empty() {
+            self.turn_waker.set(Some(context.waker().clone()));
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// Has a turn begin behind all tasks that are ready now.
+    pub(super) fn wake_turn(&self) {
+        if let Some(waker) = self.turn_waker.take() {
             waker.wake();
         }
     }
 
     /// Writes all that this turn produced.
-    fn end_turn(self: &Rc<Self>) {
-        let blocked = self.table.borrow_mut().flush_dirty();
-        for seat in blocked {
-            let task = tokio::task::spawn_local(write_backlog(self.clone(), seat));
-            self.table
-                .borrow_mut()
-                .set_writer(seat, task.abort_handle());
-        }
+    pub fn end_turn(&self) {
+        self.table.borrow_mut().flush_dirty();
         for (outgoing, link) in self.outgoing.borrow_mut().iter_mut().zip(&self.links) {
             if !outgoing.is_empty() {
                 link.send(std::mem::take(outgoing));
@@ -31,35 +63,5 @@ impl Shard {
 
     fn is_turn_empty(&self) -> bool {
         !self.table.borrow().is_dirty() && self.outgoing.borrow().iter().all(Effects::is_empty)
-    }
-}
-
-/// Runs behind all tasks that were ready when the first of them produced something, and writes
-/// what they produced together.
-pub(super) async fn end_turns(shard: Rc<Shard>) {
-    loop {
-        std::future::poll_fn(|context| {
-            if shard.is_turn_empty() {
-                shard.turn_end.set(Some(context.waker().clone()));
-                Poll::Pending
-            } else {
-                Poll::Ready(())
-            }
-        })
-        .await;
-        shard.end_turn();
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Writes one blocked connection's backlog as its peer reads. Ends with the backlog or with the
-/// connection.
-async fn write_backlog(shard: Rc<Shard>, seat: Seat) {
-    loop {
-        let writable =
-            std::future::poll_fn(|context| shard.table.borrow().poll_writable(seat, context));
-        if !writable.await || !shard.table.borrow_mut().flush_blocked(seat) {
-            return;
-        }
     }
 }

@@ -32,6 +32,7 @@ enum Owned {
 impl From<Item<'_>> for Owned {
     fn from(item: Item<'_>) -> Self {
         match item {
+            Item::Deflated { .. } => unreachable!("nothing was agreed on"),
             Item::Text(text) => Self::Text(text.to_owned()),
             Item::Binary(payload) => Self::Binary(payload.to_vec()),
             Item::Ping(payload) => Self::Ping(payload.to_vec()),

@@ -1,11 +1,10 @@
 //! One connection in the table, and how what it has waiting is written.
 
-use std::io;
-use std::rc::Rc;
+use std::io::{self, IoSlice};
+use std::net::TcpStream;
 use std::sync::Arc;
 
-use tokio::net::tcp::OwnedWriteHalf;
-use tokio::task::AbortHandle;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::Seat;
 use crate::close::CloseCause;
@@ -15,38 +14,36 @@ use crate::heartbeat::Pulse;
 use crate::hub::Key;
 use crate::message::ConnectionId;
 use crate::outbox::{Flush, Outbox};
-use crate::shard::Signal;
+use crate::shard::deflation::Deflation;
+use crate::shard::signal::Signal;
 
 /// A connection's place in the table.
 pub(super) struct Slot {
     pub(super) id: ConnectionId,
     pub(super) outbox: Outbox,
-    pub(super) socket: OwnedWriteHalf,
-    pub(super) signal: Rc<Signal>,
+    pub(super) socket: TcpStream,
+    pub(super) signal: Signal,
     pub(super) pulse: Pulse,
     pub(super) limits: Arc<RouteLimits>,
     pub(super) owner: usize,
+    /// How its messages are compressed, if they are.
+    pub(super) deflation: Option<Box<Deflation>>,
     pub(super) is_dirty: bool,
-    pub(super) writer: Writer,
 }
 
-/// The task that writes a backlog on.
-pub(super) enum Writer {
-    /// There is no backlog.
-    None,
-    /// The socket has blocked; the task starts at the turn's end.
-    Due,
-    /// It waits for the socket to take more.
-    Running(AbortHandle),
+/// Reads what a socket has. The system calls are made directly: those of libc are points at which
+/// a thread can be cancelled, which ours never is, and pay for it.
+pub(super) fn receive(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let (n, _) = rustix::net::recv(socket, buffer, RecvFlags::empty())?;
+    Ok(n)
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // A closed socket wakes no one: without this the task would wait for ever.
-        if let Self::Running(task) = self {
-            task.abort();
-        }
-    }
+fn write(socket: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let flags = SendFlags::NOSIGNAL;
+    Ok(match slices {
+        [one] => rustix::net::send(socket, one, flags)?,
+        many => rustix::net::sendmsg(socket, many, &mut SendAncillaryBuffer::default(), flags)?,
+    })
 }
 
 /// Notes that a connection has something pending.
@@ -57,20 +54,18 @@ pub(super) fn mark(slot: &mut Slot, key: Key, dirty: &mut Vec<Key>) {
     }
 }
 
-/// Writes what a connection has waiting, and tells its task what came of it.
+/// Writes what a connection has waiting. If there is something to be told of what came of it, the
+/// connection is put on `due`.
 pub(super) fn flush(
     slot: &mut Slot,
     key: Key,
     turn: &[u8],
-    blocked: &mut Vec<Seat>,
+    due: &mut Vec<Seat>,
     counters: &Counters,
 ) {
     let socket = &slot.socket;
     let flushed = slot.outbox.flush(turn, |slices| {
-        let written = match slices {
-            [one] => socket.try_write(one),
-            many => socket.try_write_vectored(many),
-        }?;
+        let written = write(socket, slices)?;
         counters.bytes_out.add(written as u64);
         Ok(written)
     });
@@ -78,26 +73,22 @@ pub(super) fn flush(
         Ok(Flush::Done) => {
             if slot.outbox.take_drain() {
                 slot.signal.set_drained();
+                due.push(Seat { id: slot.id, key });
             } else if slot.outbox.is_closing() {
                 slot.signal.wake();
             }
         }
-        Ok(Flush::Blocked) => {
-            if matches!(slot.writer, Writer::None) {
-                slot.writer = Writer::Due;
-                blocked.push(Seat { id: slot.id, key });
-            }
-        }
-        Err(error) => lost(slot, &error),
+        // The socket says when it takes more.
+        Ok(Flush::Blocked) => {}
+        Err(error) => lost(slot, key, due, &error),
     }
 }
 
-fn lost(slot: &mut Slot, error: &io::Error) {
-    // Nothing may stay that waits for the socket: it is always writable now, and its writer would
-    // try for ever.
+fn lost(slot: &mut Slot, key: Key, due: &mut Vec<Seat>, error: &io::Error) {
     slot.outbox.abandon();
     slot.signal
         .request_close(CloseCause::Lost(error.to_string()));
+    due.push(Seat { id: slot.id, key });
     // It may be closing already, and wait for its last bytes.
     slot.signal.wake();
 }

@@ -1,0 +1,178 @@
+//! Runs a shard's turns: hands each connection what has come for it.
+//!
+//! An idle connection is a place in a list, not a task. Handling what came is a future, which
+//! nearly always ends at its first poll; its memory is then used for the next connection's. Only
+//! one that waits (for an instance, for a guest that runs long) becomes a task.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::{Connection, Ended};
+use crate::handler::Handler;
+use crate::shard::{Seat, Shard, Turn};
+
+/// How many futures' memory is kept for the next ones: as many as are under way at once, which is
+/// one unless handlers wait.
+const SPARE: usize = 4;
+
+/// The connections of a shard, while nothing is handled for them.
+pub struct Driver<H> {
+    shard: Rc<Shard>,
+    places: RefCell<Vec<Place<H>>>,
+}
+
+/// Where a connection is.
+enum Place<H> {
+    /// Nowhere: there is none.
+    Empty,
+    /// Here, with nothing to do.
+    Idle(Connection<H>),
+    /// In a future that handles something for it, or opens or ends it.
+    Busy {
+        /// More has come for it meanwhile.
+        again: bool,
+    },
+}
+
+/// What became of a connection for which something was handled.
+pub(super) enum Step {
+    /// It has read all there was.
+    Idle,
+    /// There may be more to read, but it is others' turn.
+    More,
+    /// It is to end.
+    Ended(Ended),
+}
+
+impl<H: Handler> Driver<H> {
+    /// A driver without connections.
+    pub fn new(shard: Rc<Shard>) -> Rc<Self> {
+        Rc::new(Self {
+            shard,
+            places: RefCell::default(),
+        })
+    }
+
+    /// The shard.
+    pub fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+
+    /// Keeps a place for a connection that is being opened.
+    pub(super) fn reserve(&self, seat: Seat) {
+        let mut places = self.places.borrow_mut();
+        let index = seat.key as usize;
+        if places.len() <= index {
+            places.resize_with(index + 1, || Place::Empty);
+        }
+        places[index] = Place::Busy { again: false };
+    }
+
+    /// Takes a connection back whose step has ended.
+    pub(super) fn settle(self: &Rc<Self>, connection: Connection<H>, step: Step) {
+        let seat = connection.seat;
+        if let Step::Ended(ended) = step {
+            let driver = self.clone();
+            tokio::task::spawn_local(async move {
+                connection.end(ended).await;
+                driver.places.borrow_mut()[seat.key as usize] = Place::Empty;
+                driver.shard.dismiss(seat);
+            });
+            return;
+        }
+        let place = &mut self.places.borrow_mut()[seat.key as usize];
+        let again = matches!(place, Place::Busy { again: true });
+        *place = Place::Idle(connection);
+        if again || matches!(step, Step::More) {
+            self.shard.set_due(seat);
+        }
+    }
+
+    /// The connection, if it is idle. If not, what has come for it is remembered. With `again` it
+    /// has another step after this one.
+    fn take(&self, seat: Seat, again: bool) -> Option<Connection<H>> {
+        let place = &mut self.places.borrow_mut()[seat.key as usize];
+        match std::mem::replace(place, Place::Busy { again: true }) {
+            Place::Idle(connection) => {
+                *place = Place::Busy { again };
+                Some(connection)
+            }
+            Place::Busy { .. } => {
+                self.shard.wake(seat);
+                None
+            }
+            Place::Empty => {
+                *place = Place::Empty;
+                None
+            }
+        }
+    }
+}
+
+/// Runs the turns of the driver's shard, for ever.
+pub async fn drive<H: Handler>(driver: Rc<Driver<H>>) {
+    run(&driver, Connection::step).await;
+}
+
+/// As [`drive`]; `step` is [`Connection::step`], whose future's type has no name to keep it under.
+async fn run<H, F>(driver: &Rc<Driver<H>>, step: impl Fn(Connection<H>) -> F)
+where
+    H: Handler,
+    F: Future<Output = (Connection<H>, Step)> + 'static,
+{
+    let shard = &driver.shard;
+    let mut turn = Turn::default();
+    let mut spare: Vec<Pin<Box<Option<F>>>> = Vec::new();
+    loop {
+        poll_fn(|context| shard.poll_turn(context, &mut turn)).await;
+        poll_fn(|context| {
+            for (seat, again) in turn.take(shard) {
+                if let Some(connection) = driver.take(seat, again) {
+                    begin(driver, || step(connection), &mut spare, context);
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+        shard.end_turn();
+        // Others on this thread, guests that yielded and handshakes, have their turn.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets a connection handle what has come for it: at once if it can, else in a task of its own.
+/// The future is made where it stays: it is too large to be handed around.
+fn begin<H, F>(
+    driver: &Rc<Driver<H>>,
+    step: impl FnOnce() -> F,
+    spare: &mut Vec<Pin<Box<Option<F>>>>,
+    context: &mut Context<'_>,
+) where
+    H: Handler,
+    F: Future<Output = (Connection<H>, Step)> + 'static,
+{
+    let mut place = spare.pop().unwrap_or_else(|| Box::pin(None));
+    place.set(Some(step()));
+    let future = place.as_mut().as_pin_mut().expect("it was just set");
+    match future.poll(context) {
+        Poll::Ready((connection, step)) => {
+            place.set(None);
+            if spare.len() < SPARE {
+                spare.push(place);
+            }
+            driver.settle(connection, step);
+        }
+        Poll::Pending => {
+            let driver = driver.clone();
+            tokio::task::spawn_local(async move {
+                if let Some(future) = place.as_mut().as_pin_mut() {
+                    let (connection, step) = future.await;
+                    driver.settle(connection, step);
+                }
+            });
+        }
+    }
+}

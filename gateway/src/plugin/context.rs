@@ -1,0 +1,220 @@
+//! What the host functions of one instance work on, and its bounds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::call::Budget;
+use super::generation::Generation;
+use super::log::GuestLog;
+use super::slot::Slot;
+use crate::config::PluginLimits;
+use crate::handler::Event;
+use crate::shard::Shard;
+
+/// A table with more elements than this is not a program but an attack.
+const TABLE_ELEMENTS_MAX: usize = 20_000;
+
+/// What the host functions of one instance work on.
+pub(super) struct Context {
+    /// The event that is being handled; one that nobody looks at between events. None only while
+    /// a host function works on it and on the guest's memory at once.
+    event: Option<Box<Event>>,
+    batch: Progress,
+    /// Where the pool looks for the current generation, and what it saw there when it started
+    /// this instance.
+    slot: Option<(Arc<Slot>, u64)>,
+    /// Which plugin this is, as an index into the configuration.
+    pub(super) owner: usize,
+    pub(super) generation: u64,
+    pub(super) limits: Arc<PluginLimits>,
+    memory: MemoryLimit,
+    /// Ticks of the engine's clock that the guest may still run in this event. Only ticks that
+    /// pass while it runs count, so a guest is not killed for waiting its turn.
+    pub(super) ticks_left: u64,
+    /// What each event may run.
+    pub(super) budget: Budget,
+    /// The call had to wait or to let others run: it has a limit on that, which is for one event.
+    suspended: Arc<AtomicBool>,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+/// How far a call with several messages has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// None is under way, or it is to return.
+    Ended,
+    /// The guest is to go on until it has ended the events of so many messages.
+    Until(usize),
+}
+
+impl Context {
+    /// That of a new instance. `suspended` is set whenever a call of it has to wait.
+    pub(super) fn new(generation: &Generation, suspended: Arc<AtomicBool>) -> Self {
+        let limits = generation.limits().clone();
+        let log = GuestLog::new(generation.plugin(), generation.number());
+        Self {
+            event: Some(Box::default()),
+            batch: Progress::Ended,
+            slot: None,
+            suspended,
+            owner: generation.owner(),
+            generation: generation.number(),
+            memory: MemoryLimit {
+                bytes: limits.memory,
+            },
+            ticks_left: Budget::of(limits.load, "load").ticks,
+            budget: Budget::of(limits.deadline, "deadline"),
+            // Nothing is granted: no files, no network, no environment (G8).
+            wasi: WasiCtx::builder()
+                .stdout(log.clone())
+                .stderr(log)
+                .allow_tcp(false)
+                .allow_udp(false)
+                .build(),
+            table: ResourceTable::new(),
+            limits,
+        }
+    }
+
+    /// The memory's bounds.
+    pub(super) fn memory(&mut self) -> &mut dyn ResourceLimiter {
+        &mut self.memory
+    }
+
+    /// The engine's clock has moved while the guest ran.
+    pub(super) fn tick(&mut self) -> UpdateDeadline {
+        self.ticks_left = self.ticks_left.saturating_sub(1);
+        if self.ticks_left == 0 {
+            return UpdateDeadline::Interrupt;
+        }
+        // A plain yield wakes this task at once and starves the sockets; tokio's own lets the
+        // driver run first.
+        UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+    }
+
+    /// Has a batch end when the slot no longer holds that version.
+    pub(super) fn watch(&mut self, slot: Arc<Slot>, version: u64) {
+        self.slot = Some((slot, version));
+    }
+
+    /// Swaps the event in or out.
+    pub(super) fn swap_event(&mut self, event: &mut Box<Event>) {
+        let own = self.event.as_mut();
+        std::mem::swap(own.expect("put back by whoever took it"), event);
+    }
+
+    /// Takes the event out, to work on it and on the guest's memory at once.
+    pub(super) fn take_event(&mut self) -> Box<Event> {
+        self.event.take().expect("put back by whoever took it")
+    }
+
+    /// Puts the event back.
+    pub(super) fn put_event(&mut self, event: Box<Event>) {
+        self.event = Some(event);
+    }
+
+    /// A call with so many messages begins.
+    pub(super) fn begin_batch(&mut self, len: usize) {
+        self.batch = Progress::Until(len);
+    }
+
+    /// It has ended. Returns whether a message was still under way, whose event then ended with
+    /// the call.
+    pub(super) fn end_batch(&mut self) -> bool {
+        let is_under_way = std::mem::replace(&mut self.batch, Progress::Ended) != Progress::Ended;
+        self.event_mut().handled += usize::from(is_under_way);
+        is_under_way
+    }
+
+    /// The event that is being handled.
+    pub(super) fn event(&self) -> &Event {
+        self.event.as_ref().expect("put back by whoever took it")
+    }
+
+    /// The event that is being handled.
+    pub(super) fn event_mut(&mut self) -> &mut Event {
+        self.event.as_mut().expect("put back by whoever took it")
+    }
+
+    /// Ends the event of one message of a batch with `ok`. Returns whether the guest is to go on
+    /// with the next: the connection may have ended meanwhile, or the generation may no longer be
+    /// the current one (G3).
+    pub(super) fn handled(&mut self, shard: &Shard) -> bool {
+        let Progress::Until(len) = self.batch else {
+            return false;
+        };
+        let owner = self.owner;
+        self.ticks_left = self.budget.ticks;
+        let is_current = match &self.slot {
+            Some((slot, version)) => slot.version() == *version,
+            None => true,
+        };
+        let event = self.event_mut();
+        event.commit(shard, owner);
+        event.handled += 1;
+        let goes_on = event.handled < len
+            && event.kicked.is_none()
+            && !event.seat.is_some_and(|seat| shard.is_ending(seat))
+            && is_current
+            && !self.suspended.load(Ordering::Relaxed);
+        if !goes_on {
+            self.batch = Progress::Ended;
+        }
+        goes_on
+    }
+}
+
+impl WasiView for Context {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+struct MemoryLimit {
+    bytes: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the guest asked for {wanted} bytes, over its limit of {limit}: raise `limits.memory` of the plugin if it needs them"
+)]
+pub(super) struct MemoryExceeded {
+    wanted: usize,
+    limit: usize,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        wanted: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // An error traps at once and says why; `false` would leave it to the guest's allocator,
+        // which aborts without a word.
+        if wanted > self.bytes {
+            return Err(wasmtime::Error::new(MemoryExceeded {
+                wanted,
+                limit: self.bytes,
+            }));
+        }
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        wanted: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(wanted <= TABLE_ELEMENTS_MAX)
+    }
+}

@@ -52,6 +52,11 @@ pub enum Effect {
     },
     /// The event's connection is closed.
     Close(CloseFrame),
+    /// A connection did not take a message and is to be closed for it, as its route says.
+    Overflow {
+        /// Which; it lives on the event's shard.
+        to: ConnectionId,
+    },
 }
 
 /// What an entry costs beside its bytes when it is counted against the limit: a flood of empty
@@ -189,7 +194,10 @@ impl Effects {
                     compress: *compress,
                 });
             }
-            Effect::Subscribe { .. } | Effect::Unsubscribe { .. } | Effect::Close(_) => {}
+            Effect::Subscribe { .. }
+            | Effect::Unsubscribe { .. }
+            | Effect::Close(_)
+            | Effect::Overflow { .. } => {}
         }
     }
 

@@ -278,11 +278,19 @@ impl Shard {
     }
 
     /// What `send` answers for a message of `len` bytes to `to`, behind `ahead` bytes for it that
-    /// the same event has recorded. `sender` is the plugin that asks.
-    pub fn delivery(&self, to: ConnectionId, sender: usize, ahead: usize, len: usize) -> Delivery {
+    /// the same event has recorded. `own` is the event's connection, `sender` the plugin that asks.
+    pub fn delivery(
+        &self,
+        to: ConnectionId,
+        own: Option<Seat>,
+        sender: usize,
+        ahead: usize,
+        len: usize,
+    ) -> Delivery {
         let shard = to.shard(self.links.len());
         if shard == self.index {
-            return self.table.borrow_mut().delivery(to, sender, ahead, len);
+            let mut table = self.table.borrow_mut();
+            return table.delivery(to, own, sender, ahead, len);
         }
         match self.links[shard].has_room(self.outgoing.borrow()[shard].cost() + len) {
             true => Delivery::Queued,

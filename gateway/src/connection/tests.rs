@@ -83,7 +83,7 @@ impl Fake {
         let chunk = [0; 64 << 10];
         loop {
             let ahead = event.effects.bytes_for(me);
-            if self.shard.delivery(me, 0, ahead, chunk.len()) != Delivery::Sent {
+            if self.shard.delivery(me, event.seat, 0, ahead, chunk.len()) != Delivery::Sent {
                 return;
             }
             event.effects.send(me, Message::Binary(&chunk), true);

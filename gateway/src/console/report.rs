@@ -193,6 +193,7 @@ fn line(effects: &Effects, effect: &Effect) -> String {
         } => format!("subscribe {topic} as {label}"),
         Effect::Subscribe { topic, label: None } => format!("subscribe {topic}"),
         Effect::Unsubscribe { topic } => format!("unsubscribe {topic}"),
+        Effect::Overflow { to } => format!("close {to}: its outbox is full"),
         Effect::Close(frame) if frame.reason.is_empty() => format!("close {}", frame.code),
         Effect::Close(frame) => format!("close {} {:?}", frame.code, frame.reason),
     }

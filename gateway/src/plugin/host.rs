@@ -117,35 +117,38 @@ fn send(mut cx: Cx<'_>, to: u64, message: &Outbound, options: SendOptions) -> Re
     let delivery = with_event(&mut cx, |cx, event| {
         with_message(cx, message, |message| {
             let delivery = delivery(cx.data(), event, to, message.payload().len());
-            if !matches!(delivery, Delivery::Dropped) {
-                event.effects.send(to, message, options.compress);
+            match delivery {
+                shard::Delivery::Sent | shard::Delivery::Queued => {
+                    event.effects.send(to, message, options.compress);
+                }
+                shard::Delivery::Overflow => event.effects.push(Effect::Overflow { to }),
+                shard::Delivery::Dropped => {}
             }
-            delivery
+            match delivery {
+                shard::Delivery::Sent => Delivery::Sent,
+                shard::Delivery::Queued => Delivery::Queued,
+                shard::Delivery::Dropped | shard::Delivery::Overflow => Delivery::Dropped,
+            }
         })
     })?;
     Ok((delivery,))
 }
 
-fn delivery(context: &Context, event: &Event, to: ConnectionId, len: usize) -> Delivery {
+fn delivery(context: &Context, event: &Event, to: ConnectionId, len: usize) -> shard::Delivery {
     let effects = &event.effects;
     if effects.cost() + Effects::cost_of(len) > context.limits.effects {
-        return Delivery::Dropped;
+        return shard::Delivery::Dropped;
     }
     let own = event.connection() == Some(to);
     if own && (event.closed || effects.closes()) {
-        return Delivery::Dropped;
+        return shard::Delivery::Dropped;
     }
     let ahead = effects.bytes_for(to);
-    let answer = shard::with_current(|shard| {
+    shard::with_current(|shard| {
         shard.map_or(shard::Delivery::Dropped, |shard| {
-            shard.delivery(to, context.owner, ahead, len)
+            shard.delivery(to, event.seat, context.owner, ahead, len)
         })
-    });
-    match answer {
-        shard::Delivery::Sent => Delivery::Sent,
-        shard::Delivery::Queued => Delivery::Queued,
-        shard::Delivery::Dropped => Delivery::Dropped,
-    }
+    })
 }
 
 fn publish(

@@ -2,7 +2,7 @@
 
 use super::table::{Audience, Frame};
 use super::{Seat, Shard};
-use crate::close::CloseFrame;
+use crate::close::{CloseCause, CloseFrame};
 use crate::effects::{Effect, Effects};
 use crate::message::ConnectionId;
 
@@ -54,6 +54,9 @@ impl Shard {
                     }
                 }
                 Effect::Close(frame) => close = close.or_else(|| Some(frame.clone())),
+                Effect::Overflow { to } => {
+                    self.request_close(*to, CloseCause::SlowConsumer);
+                }
             }
         }
         close
@@ -85,7 +88,10 @@ impl Shard {
                     self.publish_here(effects.topic(topic), frame, *except);
                 }
                 // Not sent between shards: see `Effects::copy`.
-                Effect::Subscribe { .. } | Effect::Unsubscribe { .. } | Effect::Close(_) => {}
+                Effect::Subscribe { .. }
+                | Effect::Unsubscribe { .. }
+                | Effect::Close(_)
+                | Effect::Overflow { .. } => {}
             }
         }
         self.wake_turn();

@@ -49,6 +49,8 @@ pub enum Delivery {
     Queued,
     /// Not taken.
     Dropped,
+    /// Not taken, and the connection is to be closed for it, once the event has returned `ok`.
+    Overflow,
 }
 
 pub(super) struct Table {
@@ -224,14 +226,18 @@ impl Table {
     pub(super) fn delivery(
         &mut self,
         to: ConnectionId,
+        own: Option<Seat>,
         sender: usize,
         ahead: usize,
         len: usize,
     ) -> Delivery {
-        let slot = self
-            .key(to)
-            .and_then(|key| self.slots[key as usize].as_mut());
-        let Some(slot) = slot.filter(|slot| slot.owner == sender && !slot.outbox.is_closing())
+        let key = match own {
+            Some(seat) if seat.id == to => Some(seat.key),
+            _ => self.key(to),
+        };
+        let slot = key.and_then(|key| self.slots[key as usize].as_mut());
+        let Some(slot) =
+            slot.filter(|slot| slot.id == to && slot.owner == sender && !slot.outbox.is_closing())
         else {
             self.counters.drops.count("closing");
             return Delivery::Dropped;
@@ -244,12 +250,8 @@ impl Table {
                     Delivery::Queued
                 }
                 crate::config::SlowConsumer::Close if slot.outbox.is_blocked() => {
-                    if slot.signal.request_close(CloseCause::SlowConsumer) {
-                        let key = self.ids[&to];
-                        self.due.push(Seat { id: to, key });
-                    }
                     self.counters.drops.count("slow-consumer");
-                    Delivery::Dropped
+                    Delivery::Overflow
                 }
                 _ => {
                     self.counters.drops.count("drop-newest");

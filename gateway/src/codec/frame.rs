@@ -5,9 +5,6 @@ pub const MAX_CONTROL: usize = 125;
 /// The longest head of a frame we send: two bytes and a 64-bit length (section 5.2).
 pub const HEAD_MAX: usize = 10;
 
-/// The longest head of a server frame: two bytes and a 64-bit length.
-const MAX_HEAD: usize = 10;
-
 const FIN: u8 = 0x80;
 const CONTROL: u8 = 0x08;
 /// The payload is compressed.
@@ -63,7 +60,7 @@ pub fn is_control(first: u8) -> bool {
 /// An encoded frame head, to be written before its payload.
 #[derive(Debug, Clone, Copy)]
 pub struct EncodedHead {
-    bytes: [u8; MAX_HEAD],
+    bytes: [u8; HEAD_MAX],
     len: u8,
 }
 
@@ -81,7 +78,7 @@ pub fn encode_head(opcode: Opcode, fin: bool, len: usize) -> EncodedHead {
         !opcode.is_control() || (fin && len <= MAX_CONTROL),
         "control frames are short and whole (section 5.5)"
     );
-    let mut bytes = [0; MAX_HEAD];
+    let mut bytes = [0; HEAD_MAX];
     bytes[0] = opcode as u8 | if fin { FIN } else { 0 };
     let used = if len < usize::from(LENGTH_16) {
         bytes[1] = len as u8;
@@ -119,15 +116,14 @@ pub fn append_deflated(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
 /// The payload of a frame encoded here.
 pub fn payload(frame: &[u8]) -> &[u8] {
     let head = match frame {
-        [_, LENGTH_64, ..] => MAX_HEAD,
+        [_, LENGTH_64, ..] => HEAD_MAX,
         [_, LENGTH_16, ..] => 4,
         _ => 2,
     };
     &frame[head..]
 }
 
-/// The longest frame that a payload of `len` bytes compresses to: what does not compress gets
-/// longer, by five bytes in each block (RFC 1951 section 3.2.4).
+/// The longest frame that a payload of `len` bytes compresses to.
 pub fn longest_deflated(len: usize) -> usize {
     HEAD_MAX + super::head::max_deflated(len)
 }
@@ -155,7 +151,7 @@ pub fn frame_len(bytes: &[u8]) -> usize {
     match *bytes {
         [_, LENGTH_64, a, b, c, d, e, f, g, h, ..] => {
             // It was encoded from a usize, so it fits one again.
-            MAX_HEAD + u64::from_be_bytes([a, b, c, d, e, f, g, h]) as usize
+            HEAD_MAX.saturating_add(u64::from_be_bytes([a, b, c, d, e, f, g, h]) as usize)
         }
         [_, LENGTH_16, a, b, ..] => 4 + usize::from(u16::from_be_bytes([a, b])),
         [_, len, ..] if len < LENGTH_16 => 2 + usize::from(len),

@@ -136,11 +136,12 @@ impl Reader {
         at: &mut usize,
         max_message: usize,
     ) -> Result<Option<Found>, Violation> {
-        let max_message = match self.is_inflating() {
-            true => max_deflated(max_message),
-            false => max_message,
-        };
         while *at < bytes.len() {
+            // Asked for each frame: a read may bring several of one compressed message.
+            let max_message = match self.is_inflating() {
+                true => max_deflated(max_message),
+                false => max_message,
+            };
             let Some((head, resumed)) = self.head(bytes, at, max_message)? else {
                 break;
             };

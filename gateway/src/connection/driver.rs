@@ -128,6 +128,7 @@ where
     let mut spare: Vec<Pin<Box<Option<F>>>> = Vec::new();
     loop {
         poll_fn(|context| shard.poll_turn(context, &mut turn)).await;
+        let was_full = turn.is_full();
         poll_fn(|context| {
             for (seat, again) in turn.take(shard) {
                 if let Some(connection) = driver.take(seat, again) {
@@ -138,8 +139,10 @@ where
         })
         .await;
         shard.end_turn();
-        // Others on this thread, guests that yielded and handshakes, have their turn.
-        tokio::task::yield_now().await;
+        if shard.has_turn(was_full) {
+            // Others on this thread, guests that yielded and handshakes, go first.
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 
 /// The most sockets handled in one turn. More would let the runtime's other tasks wait; fewer
 /// would spread what belongs into one write over several.
-const READY_MAX: usize = 256;
+pub(super) const READY_MAX: usize = 256;
 
 /// A socket that can do something.
 #[derive(Clone, Copy, Debug)]

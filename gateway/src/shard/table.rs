@@ -179,6 +179,10 @@ impl Table {
         self.due.push(seat);
     }
 
+    pub(super) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// Moves those that have to be told something to `due`.
     pub(super) fn take_due(&mut self, due: &mut Vec<Seat>) {
         due.append(&mut self.due);

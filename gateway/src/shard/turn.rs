@@ -3,7 +3,7 @@
 
 use std::task::{Context, Poll};
 
-use super::poller::Ready;
+use super::poller::{READY_MAX, Ready};
 use super::{Seat, Shard};
 use crate::effects::Effects;
 
@@ -17,6 +17,11 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// Whether more sockets may be ready than are in it.
+    pub fn is_full(&self) -> bool {
+        self.ready.len() >= READY_MAX
+    }
+
     /// Writes on to the sockets that take more, and empties the turn of the connections that have
     /// something to handle; with each, whether its socket must be read to its end.
     pub fn take<'a>(&'a mut self, shard: &'a Shard) -> impl Iterator<Item = (Seat, bool)> + 'a {
@@ -42,6 +47,11 @@ impl Shard {
             return Poll::Pending;
         }
         Poll::Ready(())
+    }
+
+    /// Whether the next turn would begin at once. `was_full` says that of the sockets.
+    pub fn has_turn(&self, was_full: bool) -> bool {
+        was_full || self.table.borrow().has_due() || !self.is_turn_empty()
     }
 
     /// Has a turn begin behind all tasks that are ready now.

@@ -3,14 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use crate::fleet::{Arrival, Event, Fleet, Reply};
-use crate::histogram::{Histogram, Summary};
-use crate::measure::{Cost, Meter, Span, Step, Watched};
+use crate::histogram::Summary;
+use crate::measure::{Cost, Span, Watched};
 use crate::payload::{Mark, Template};
 use crate::report::note;
+use crate::workload::{self, Tally, Workload};
 use crate::{Target, report};
 
 /// Send times kept per member, a power of two; nobody can be that many rounds ahead of a delivery.
@@ -68,25 +69,20 @@ pub struct Report {
 
 impl report::Report for Report {
     fn failures(&self) -> Vec<String> {
-        let mut failures = self.dropped.clone();
-        note(
-            &mut failures,
-            self.wrong,
-            "deliveries were repeated, out of order, misdirected or made up",
+        let mut failures = workload::failures(
+            &self.dropped,
+            (
+                self.wrong,
+                "deliveries were repeated, out of order, misdirected or made up",
+            ),
+            (self.lost, "deliveries did not come"),
         );
-        note(&mut failures, self.lost, "deliveries did not come");
         note(
             &mut failures,
             u64::from(self.deliveries == 0),
             "run without any delivery",
         );
-        if !self.skip_texts {
-            note(
-                &mut failures,
-                self.skipped,
-                "messages were none of ours; --skip-texts passes over them",
-            );
-        }
+        workload::note_skipped(&mut failures, self.skipped, self.skip_texts);
         failures
     }
 }
@@ -106,12 +102,9 @@ struct Rooms {
     expected: Vec<u64>,
     to_self: bool,
     template: Template,
+    begun: bool,
     stopping: bool,
-    latency: Histogram,
-    deliveries: u64,
-    skipped: u64,
-    wrong: u64,
-    dropped: Vec<String>,
+    tally: Tally,
 }
 
 /// Runs the workload.
@@ -128,47 +121,15 @@ pub fn run(options: &Options) -> Result<Report> {
     fleet.connect_all(&targets, options.span.connect_within())?;
     fleet.settle(Duration::from_millis(200), Duration::from_secs(20))?;
 
-    let mut bytes = Vec::new();
-    for id in 0..rooms.members.len() {
-        bytes.clear();
-        rooms.push(id, Instant::now(), &mut bytes);
-        fleet.send(id, &bytes);
-    }
-    let mut progress = options.span.begin();
-    let mut meter: Option<Meter> = None;
-    loop {
-        fleet.turn(Duration::from_millis(50), |arrival, reply| {
-            rooms.on(arrival, reply);
-        })?;
-        match progress.step(rooms.deliveries) {
-            Step::Begin => {
-                rooms.restart();
-                meter = Some(options.watched.meter()?);
-            }
-            Step::Over => break,
-            Step::WarmingUp | Step::Measuring => {}
-        }
-    }
-    let deliveries = rooms.deliveries;
-    let cost = meter
-        .context("the run ended before its measured time began")?
-        .finish(deliveries)?;
-    let latency = rooms.latency.summary();
-    rooms.stopping = true;
-    let drained_by = Instant::now() + Duration::from_secs(2);
-    while rooms.missing() > 0 && Instant::now() < drained_by {
-        fleet.turn(Duration::from_millis(50), |arrival, reply| {
-            rooms.on(arrival, reply);
-        })?;
-    }
+    let measured = workload::measure(&mut rooms, &mut fleet, &options.span, &options.watched)?;
     Ok(Report {
-        deliveries,
-        cost,
-        latency,
-        skipped: rooms.skipped,
-        wrong: rooms.wrong,
-        lost: rooms.missing(),
-        dropped: rooms.dropped,
+        deliveries: measured.items,
+        cost: measured.cost,
+        latency: measured.latency,
+        skipped: measured.skipped,
+        wrong: measured.wrong,
+        lost: measured.lost,
+        dropped: measured.dropped,
         skip_texts: options.skip_texts,
     })
 }
@@ -199,12 +160,9 @@ impl Rooms {
             expected: vec![0; rooms * members * members],
             to_self: options.to_self,
             template: Template::new(options.size)?,
+            begun: false,
             stopping: false,
-            latency: Histogram::default(),
-            deliveries: 0,
-            skipped: 0,
-            wrong: 0,
-            dropped: Vec::new(),
+            tally: Tally::default(),
         })
     }
 
@@ -220,37 +178,24 @@ impl Rooms {
         self.template.push(bytes, mark);
     }
 
-    fn on(&mut self, arrival: Arrival<'_>, reply: &mut Reply) {
-        match arrival.event {
-            Event::Opened => {}
-            Event::Message(frame) => match self.template.find(frame.payload) {
-                Some(mark) => self.on_delivery(arrival.id, arrival.at, mark, reply),
-                None => self.skipped += 1,
-            },
-            Event::Ended(end) => {
-                self.dropped
-                    .push(format!("connection {} ended: {end:?}", arrival.id));
-            }
-        }
-    }
-
     fn on_delivery(&mut self, id: usize, at: Instant, mark: Mark, reply: &mut Reply) {
         let size = self.room_size;
         let own = mark.sender == id && !self.to_self;
         if mark.sender / size != id / size || own {
-            self.wrong += 1;
+            self.tally.wrong += 1;
             return;
         }
         let expected = &mut self.expected[id * size + mark.sender % size];
         let sender = &self.members[mark.sender];
         if mark.number != *expected || mark.number >= sender.sent {
-            self.wrong += 1;
+            self.tally.wrong += 1;
             return;
         }
         *expected += 1;
         let sent_at = sender.sent_at[mark.number as usize % ROUNDS_KEPT];
-        self.latency.record(at.saturating_duration_since(sent_at));
-        self.deliveries += 1;
+        let took = at.saturating_duration_since(sent_at);
+        self.tally.latency.record(took);
+        self.tally.items += 1;
         let member = &mut self.members[id];
         member.received += 1;
         // Each of ours must be matched by a round from the others.
@@ -258,10 +203,39 @@ impl Rooms {
             self.push(id, at, &mut reply.bytes);
         }
     }
+}
 
-    fn restart(&mut self) {
-        self.deliveries = 0;
-        self.latency.clear();
+impl Workload for Rooms {
+    fn send(&mut self, fleet: &mut Fleet) -> Duration {
+        // All but the first messages are called forth by deliveries.
+        let first = if self.begun { 0 } else { self.members.len() };
+        self.begun = true;
+        let mut bytes = Vec::new();
+        for id in 0..first {
+            bytes.clear();
+            self.push(id, Instant::now(), &mut bytes);
+            fleet.send(id, &bytes);
+        }
+        workload::WAIT
+    }
+
+    fn on(&mut self, arrival: Arrival<'_>, reply: &mut Reply) {
+        match arrival.event {
+            Event::Opened => {}
+            Event::Message(frame) => match self.template.find(frame.payload) {
+                Some(mark) => self.on_delivery(arrival.id, arrival.at, mark, reply),
+                None => self.tally.skipped += 1,
+            },
+            Event::Ended(end) => self.tally.drop(arrival.id, &end),
+        }
+    }
+
+    fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
     }
 
     fn missing(&self) -> u64 {

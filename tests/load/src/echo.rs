@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use crate::fleet::{Arrival, Event, Fleet, Reply};
 use crate::frame::{self, Frame};
 use crate::histogram::{Histogram, Summary};
-use crate::measure::{Cost, Span, Step, Watched};
+use crate::measure::{Cost, Span, Watched};
 use crate::pace::Pace;
 use crate::payload::{Mark, Template};
 use crate::report::note;
+use crate::workload::{self, Tally, Workload};
 use crate::{Target, report};
 
 /// Messages a connection may have unanswered in an open-loop run, if nothing else is said.
@@ -66,13 +67,11 @@ pub struct Report {
 
 impl report::Report for Report {
     fn failures(&self) -> Vec<String> {
-        let mut failures = self.dropped.clone();
-        note(
-            &mut failures,
-            self.wrong,
-            "answers were not the message sent",
+        let mut failures = workload::failures(
+            &self.dropped,
+            (self.wrong, "answers were not the message sent"),
+            (self.lost, "messages were not answered"),
         );
-        note(&mut failures, self.lost, "messages were not answered");
         note(
             &mut failures,
             u64::from(self.messages == 0),
@@ -94,12 +93,19 @@ struct Flows {
     flows: Vec<Flow>,
     template: Template,
     depth: usize,
-    /// Whether an answer calls forth the next message.
-    closed_loop: bool,
-    latency: Histogram,
-    answered: u64,
-    wrong: u64,
-    dropped: Vec<String>,
+    /// The clock of an open loop; without one, an answer calls forth the next message.
+    clock: Option<Clock>,
+    begun: bool,
+    stopping: bool,
+    tally: Tally,
+}
+
+/// When an open loop sends, connections in turn.
+struct Clock {
+    pace: Pace,
+    turn: usize,
+    withheld: u64,
+    lateness: Histogram,
 }
 
 /// Runs the workload.
@@ -111,49 +117,17 @@ pub fn run(options: &Options) -> Result<Report> {
     let mut fleet = Fleet::new()?;
     let targets = std::iter::repeat_n(&options.url, options.connections);
     fleet.connect_all(targets, options.span.connect_within())?;
-
-    let mut sender = options.rate.map(OpenLoop::new);
-    if flows.closed_loop {
-        flows.fill(&mut fleet);
-    }
-    let mut progress = options.span.begin();
-    let mut meter = None;
-    loop {
-        let timeout = match &mut sender {
-            Some(sender) => sender.send_due(&mut flows, &mut fleet),
-            None => Duration::from_millis(50),
-        };
-        fleet.turn(timeout, |arrival, reply| flows.on(arrival, reply))?;
-        match progress.step(flows.answered) {
-            Step::Begin => {
-                flows.restart();
-                meter = Some(options.watched.meter()?);
-            }
-            Step::Over => break,
-            Step::WarmingUp | Step::Measuring => {}
-        }
-    }
-    let messages = flows.answered;
-    let cost = meter
-        .context("the run ended before its measured time began")?
-        .finish(messages)?;
-    let latency = flows.latency.summary();
-    flows.closed_loop = false;
-    let drained_by = Instant::now() + Duration::from_secs(2);
-    while flows.unanswered() > 0 && Instant::now() < drained_by && fleet.live() > 0 {
-        fleet.turn(Duration::from_millis(50), |arrival, reply| {
-            flows.on(arrival, reply);
-        })?;
-    }
+    let measured = workload::measure(&mut flows, &mut fleet, &options.span, &options.watched)?;
+    let clock = flows.clock.as_ref();
     Ok(Report {
-        messages,
-        cost,
-        latency,
-        lateness: sender.as_ref().map(|sender| sender.lateness.summary()),
-        withheld: sender.map_or(0, |sender| sender.withheld),
-        wrong: flows.wrong,
-        lost: flows.unanswered(),
-        dropped: flows.dropped,
+        messages: measured.items,
+        cost: measured.cost,
+        latency: measured.latency,
+        lateness: clock.map(|clock| clock.lateness.summary()),
+        withheld: clock.map_or(0, |clock| clock.withheld),
+        wrong: measured.wrong,
+        lost: measured.lost,
+        dropped: measured.dropped,
     })
 }
 
@@ -163,8 +137,7 @@ impl Flows {
             options.connections > 0,
             "--connections 0 has nothing to measure: use 1 or more"
         );
-        let closed_loop = options.rate.is_none();
-        let default_depth = if closed_loop { 1 } else { OPEN_LOOP_DEPTH };
+        let default_depth = options.rate.map_or(1, |_| OPEN_LOOP_DEPTH);
         let depth = options.in_flight.unwrap_or(default_depth);
         ensure!(depth > 0, "--in-flight 0 sends nothing: use 1 or more");
         let flow = || Flow {
@@ -178,11 +151,10 @@ impl Flows {
                 .collect(),
             template: Template::new(options.size)?,
             depth,
-            closed_loop,
-            latency: Histogram::default(),
-            answered: 0,
-            wrong: 0,
-            dropped: Vec::new(),
+            clock: options.rate.map(Clock::new),
+            begun: false,
+            stopping: false,
+            tally: Tally::default(),
         })
     }
 
@@ -212,17 +184,6 @@ impl Flows {
         self.template.push(bytes, mark);
     }
 
-    fn on(&mut self, arrival: Arrival<'_>, reply: &mut Reply) {
-        match arrival.event {
-            Event::Opened => {}
-            Event::Message(frame) => self.on_message(arrival.id, arrival.at, frame, reply),
-            Event::Ended(end) => {
-                self.dropped
-                    .push(format!("connection {} ended: {end:?}", arrival.id));
-            }
-        }
-    }
-
     fn on_message(&mut self, id: usize, at: Instant, frame: Frame<'_>, reply: &mut Reply) {
         let flow = &mut self.flows[id];
         let expected = Mark {
@@ -230,72 +191,93 @@ impl Flows {
             number: flow.answered,
         };
         if flow.answered == flow.sent {
-            self.wrong += 1;
+            self.tally.wrong += 1;
             return;
         }
         if frame.opcode != frame::TEXT || self.template.read(frame.payload) != Some(expected) {
-            self.wrong += 1;
+            self.tally.wrong += 1;
         }
         let slot = (flow.answered % self.depth as u64) as usize;
-        self.latency
-            .record(at.saturating_duration_since(flow.sent_at[slot]));
+        let took = at.saturating_duration_since(flow.sent_at[slot]);
         flow.answered += 1;
-        self.answered += 1;
-        if self.closed_loop {
+        self.tally.latency.record(took);
+        self.tally.items += 1;
+        if self.clock.is_none() && !self.stopping {
             self.push(id, at, &mut reply.bytes);
         }
     }
 
-    fn restart(&mut self) {
-        self.answered = 0;
-        self.latency.clear();
-    }
-
-    fn unanswered(&self) -> u64 {
-        self.flows
-            .iter()
-            .map(|flow| flow.sent - flow.answered)
-            .sum()
+    /// Sends what is due by the clock and returns the time until the next.
+    fn send_due(&mut self, clock: &mut Clock, fleet: &mut Fleet) -> Duration {
+        let now = Instant::now();
+        let mut bytes = Vec::new();
+        while let Some(due) = clock.pace.due(now) {
+            let id = clock.turn % self.flows.len();
+            clock.turn += 1;
+            let flow = &self.flows[id];
+            if flow.sent - flow.answered == self.depth as u64 {
+                clock.withheld += 1;
+                continue;
+            }
+            clock.lateness.record(now.saturating_duration_since(due));
+            bytes.clear();
+            self.push(id, Instant::now(), &mut bytes);
+            fleet.send(id, &bytes);
+        }
+        clock.pace.wait()
     }
 }
 
-/// Sends by the clock, connections in turn.
-struct OpenLoop {
-    pace: Pace,
-    turn: usize,
-    withheld: u64,
-    lateness: Histogram,
-    bytes: Vec<u8>,
+impl Workload for Flows {
+    fn send(&mut self, fleet: &mut Fleet) -> Duration {
+        if let Some(mut clock) = self.clock.take() {
+            let wait = self.send_due(&mut clock, fleet);
+            self.clock = Some(clock);
+            return wait;
+        }
+        if !self.begun {
+            self.begun = true;
+            self.fill(fleet);
+        }
+        workload::WAIT
+    }
+
+    fn on(&mut self, arrival: Arrival<'_>, reply: &mut Reply) {
+        match arrival.event {
+            Event::Opened => {}
+            Event::Message(frame) => self.on_message(arrival.id, arrival.at, frame, reply),
+            Event::Ended(end) => self.tally.drop(arrival.id, &end),
+        }
+    }
+
+    fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    fn begin(&mut self) {
+        if let Some(clock) = &mut self.clock {
+            clock.withheld = 0;
+            clock.lateness.clear();
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    fn missing(&self) -> u64 {
+        let unanswered = self.flows.iter().map(|flow| flow.sent - flow.answered);
+        unanswered.sum()
+    }
 }
 
-impl OpenLoop {
+impl Clock {
     fn new(rate: f64) -> Self {
         Self {
             pace: Pace::new(rate, Instant::now()),
             turn: 0,
             withheld: 0,
             lateness: Histogram::default(),
-            bytes: Vec::new(),
         }
-    }
-
-    /// Sends what is due and returns the time until the next.
-    fn send_due(&mut self, flows: &mut Flows, fleet: &mut Fleet) -> Duration {
-        let now = Instant::now();
-        while let Some(due) = self.pace.due(now) {
-            let id = self.turn % flows.flows.len();
-            self.turn += 1;
-            let flow = &flows.flows[id];
-            if flow.sent - flow.answered == flows.depth as u64 {
-                self.withheld += 1;
-                continue;
-            }
-            self.lateness.record(now.saturating_duration_since(due));
-            self.bytes.clear();
-            flows.push(id, Instant::now(), &mut self.bytes);
-            fleet.send(id, &self.bytes);
-        }
-        let wait = self.pace.next().saturating_duration_since(Instant::now());
-        wait.min(Duration::from_millis(50))
     }
 }

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use crate::fleet::{Arrival, Event, Fleet};
-use crate::histogram::{Histogram, Summary};
-use crate::measure::{Cost, Meter, Span, Step, Watched};
+use crate::fleet::{Arrival, Event, Fleet, Reply};
+use crate::histogram::Summary;
+use crate::measure::{Cost, Span, Watched};
 use crate::payload::{Mark, Template};
 use crate::report::note;
+use crate::workload::{self, Tally, Workload};
 use crate::{Target, report};
 
 /// What to run.
@@ -70,25 +71,20 @@ pub struct Report {
 
 impl report::Report for Report {
     fn failures(&self) -> Vec<String> {
-        let mut failures = self.dropped.clone();
-        note(
-            &mut failures,
-            self.wrong,
-            "deliveries were repeated, out of order or made up",
+        let mut failures = workload::failures(
+            &self.dropped,
+            (
+                self.wrong,
+                "deliveries were repeated, out of order or made up",
+            ),
+            (self.lost, "deliveries did not come"),
         );
-        note(&mut failures, self.lost, "deliveries did not come");
         note(
             &mut failures,
             u64::from(self.publishes == 0),
             "run in which no publish reached everybody",
         );
-        if !self.skip_texts {
-            note(
-                &mut failures,
-                self.skipped,
-                "messages were none of ours; --skip-texts passes over them",
-            );
-        }
+        workload::note_skipped(&mut failures, self.skipped, self.skip_texts);
         failures
     }
 }
@@ -106,13 +102,9 @@ struct Room {
     sent: u64,
     /// Publish `n` at `n % in_flight`.
     outstanding: Vec<Publish>,
-    latency: Histogram,
-    deliveries: u64,
-    publishes: u64,
     to_publisher: u64,
-    skipped: u64,
-    wrong: u64,
-    dropped: Vec<String>,
+    bytes: Vec<u8>,
+    tally: Tally,
 }
 
 /// Runs the workload.
@@ -131,45 +123,18 @@ pub fn run(options: &Options) -> Result<Report> {
     // A server may subscribe a connection, or tell others of it, a little after its handshake.
     fleet.settle(Duration::from_millis(200), Duration::from_secs(20))?;
 
-    let mut bytes = Vec::new();
-    let mut progress = options.span.begin();
-    let mut meter: Option<Meter> = None;
-    loop {
-        bytes.clear();
-        room.publish(&mut bytes);
-        if !bytes.is_empty() {
-            fleet.send(room.publisher, &bytes);
-        }
-        fleet.turn(Duration::from_millis(50), |arrival, _| room.on(arrival))?;
-        match progress.step(room.publishes) {
-            Step::Begin => {
-                room.restart();
-                meter = Some(options.watched.meter()?);
-            }
-            Step::Over => break,
-            Step::WarmingUp | Step::Measuring => {}
-        }
-    }
-    let (publishes, deliveries) = (room.publishes, room.deliveries);
-    let cost = meter
-        .context("the run ended before its measured time began")?
-        .finish(deliveries)?;
-    let last_delivery = room.latency.summary();
-    let drained_by = Instant::now() + Duration::from_secs(2);
-    while room.missing() > 0 && Instant::now() < drained_by {
-        fleet.turn(Duration::from_millis(50), |arrival, _| room.on(arrival))?;
-    }
+    let measured = workload::measure(&mut room, &mut fleet, &options.span, &options.watched)?;
     Ok(Report {
         subscribers: options.subscribers,
-        publishes,
-        deliveries,
-        cost,
-        last_delivery,
+        publishes: measured.latency.count,
+        deliveries: measured.items,
+        cost: measured.cost,
+        last_delivery: measured.latency,
         to_publisher: room.to_publisher,
-        skipped: room.skipped,
-        wrong: room.wrong,
-        lost: room.missing(),
-        dropped: room.dropped,
+        skipped: measured.skipped,
+        wrong: measured.wrong,
+        lost: measured.lost,
+        dropped: measured.dropped,
         skip_texts: options.skip_texts,
     })
 }
@@ -196,13 +161,9 @@ impl Room {
             outstanding: std::iter::repeat_with(none)
                 .take(options.in_flight)
                 .collect(),
-            latency: Histogram::default(),
-            deliveries: 0,
-            publishes: 0,
             to_publisher: 0,
-            skipped: 0,
-            wrong: 0,
-            dropped: Vec::new(),
+            bytes: Vec::new(),
+            tally: Tally::default(),
         })
     }
 
@@ -227,20 +188,6 @@ impl Room {
         }
     }
 
-    fn on(&mut self, arrival: Arrival<'_>) {
-        match arrival.event {
-            Event::Opened => {}
-            Event::Message(frame) => match self.template.find(frame.payload) {
-                Some(mark) => self.on_delivery(arrival.id, arrival.at, mark),
-                None => self.skipped += 1,
-            },
-            Event::Ended(end) => {
-                self.dropped
-                    .push(format!("connection {} ended: {end:?}", arrival.id));
-            }
-        }
-    }
-
     fn on_delivery(&mut self, id: usize, at: Instant, mark: Mark) {
         if id == self.publisher {
             self.to_publisher += 1;
@@ -248,31 +195,55 @@ impl Room {
         }
         let expected = &mut self.expected[id];
         if mark.sender != self.publisher || mark.number != *expected || mark.number >= self.sent {
-            self.wrong += 1;
+            self.tally.wrong += 1;
             return;
         }
         *expected += 1;
-        self.deliveries += 1;
+        self.tally.items += 1;
         let slot = (mark.number % self.outstanding.len() as u64) as usize;
         let publish = &mut self.outstanding[slot];
         publish.missing -= 1;
         if publish.missing == 0 {
-            self.publishes += 1;
-            self.latency
-                .record(at.saturating_duration_since(publish.at));
+            let took = at.saturating_duration_since(publish.at);
+            self.tally.latency.record(took);
+        }
+    }
+}
+
+impl Workload for Room {
+    fn send(&mut self, fleet: &mut Fleet) -> Duration {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        self.publish(&mut bytes);
+        if !bytes.is_empty() {
+            fleet.send(self.publisher, &bytes);
+        }
+        self.bytes = bytes;
+        workload::WAIT
+    }
+
+    fn on(&mut self, arrival: Arrival<'_>, _: &mut Reply) {
+        match arrival.event {
+            Event::Opened => {}
+            Event::Message(frame) => match self.template.find(frame.payload) {
+                Some(mark) => self.on_delivery(arrival.id, arrival.at, mark),
+                None => self.tally.skipped += 1,
+            },
+            Event::Ended(end) => self.tally.drop(arrival.id, &end),
         }
     }
 
-    fn restart(&mut self) {
-        (self.deliveries, self.publishes, self.to_publisher) = (0, 0, 0);
-        self.latency.clear();
+    fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    fn begin(&mut self) {
+        self.to_publisher = 0;
     }
 
     fn missing(&self) -> u64 {
-        self.outstanding
-            .iter()
-            .map(|publish| publish.missing as u64)
-            .sum()
+        let missing = self.outstanding.iter();
+        missing.map(|publish| publish.missing as u64).sum()
     }
 }
 
@@ -313,24 +284,32 @@ mod tests {
             opcode: frame::TEXT,
             payload,
         };
-        room.on(Arrival {
+        let arrival = Arrival {
             id,
             at: Instant::now(),
             event: Event::Message(frame),
-        });
+        };
+        room.on(arrival, &mut Reply::default());
+    }
+
+    fn publishes(room: &Room) -> u64 {
+        room.tally.latency.count()
     }
 
     #[test]
     fn a_publish_is_over_when_all_have_it_and_only_then() {
         let (mut room, payload) = room();
         deliver(&mut room, 0, &payload);
-        assert_eq!((room.publishes, room.missing()), (0, 1));
+        assert_eq!((publishes(&room), room.missing()), (0, 1));
         deliver(
             &mut room,
             1,
             &[b"{\"text\":\"", &payload[..], b"\"}"].concat(),
         );
-        assert_eq!((room.publishes, room.missing(), room.wrong), (1, 0, 0));
+        assert_eq!(
+            (publishes(&room), room.missing(), room.tally.wrong),
+            (1, 0, 0)
+        );
     }
 
     #[test]
@@ -338,13 +317,13 @@ mod tests {
         let (mut room, payload) = room();
         deliver(&mut room, 0, &payload);
         deliver(&mut room, 0, &payload);
-        assert_eq!((room.wrong, room.missing()), (1, 1));
+        assert_eq!((room.tally.wrong, room.missing()), (1, 1));
         let mut later = payload.clone();
         later[crate::payload::MARKER - 1] += 1;
         deliver(&mut room, 1, &later);
-        assert_eq!((room.wrong, room.missing()), (2, 1));
+        assert_eq!((room.tally.wrong, room.missing()), (2, 1));
         deliver(&mut room, 1, b"somebody joined");
-        assert_eq!((room.skipped, room.missing()), (1, 1));
+        assert_eq!((room.tally.skipped, room.missing()), (1, 1));
         deliver(&mut room, 2, &payload);
         assert_eq!((room.to_publisher, room.missing()), (1, 1));
     }

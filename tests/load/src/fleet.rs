@@ -242,6 +242,19 @@ impl Fleet {
         }
     }
 
+    /// Reads nothing more on `id`, and hears of nothing: a peer that has stalled.
+    ///
+    /// # Errors
+    /// When the socket cannot be taken out of epoll.
+    pub fn stop_reading(&mut self, id: usize) -> Result<()> {
+        if let Some(Some(connection)) = self.connections.get_mut(id) {
+            let registry = self.poll.registry();
+            let gone = registry.deregister(connection.socket());
+            gone.context("failed to leave a socket unwatched")?;
+        }
+        Ok(())
+    }
+
     /// Sends a close frame (1000) on `id`.
     pub fn close(&mut self, id: usize) {
         if let Some(Some(connection)) = self.connections.get_mut(id)
@@ -304,11 +317,18 @@ impl Fleet {
     }
 }
 
-/// Ten thousand sockets need more than the usual soft limit; the hard one is ours to use.
-fn raise_descriptor_limit() {
+/// Ten thousand sockets need more than the usual soft limit; the hard one is ours to use, and what we start inherits it.
+/// Returns how many descriptors there may be now.
+pub(crate) fn raise_descriptor_limit() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
+    let before = limit.current;
     limit.current = limit.maximum;
     // A refusal shows later, as "too many open files", and with the count that was reached.
-    let _ = setrlimit(Resource::Nofile, limit);
+    let raised = setrlimit(Resource::Nofile, limit).is_ok();
+    let current = if raised { limit.maximum } else { before };
+    // None means that there is no limit.
+    current
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(usize::MAX)
 }

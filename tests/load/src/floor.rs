@@ -1,7 +1,8 @@
 //! The cheapest possible server: epoll, frames by hand, one thread. What it costs is what the kernel costs, and what the
 //! generator is tried against.
 //!
-//! Paths: `/sub` gets what others send on `/pub`; members of `/rooms/NAME` get what the others there send;
+//! Paths: `/sub` gets what others send on `/pub`; members of `/rooms/NAME` or `/plain/NAME` get what the others there
+//! send;
 //! `/generation` echoes "GENERATION MESSAGE"; any other path echoes. Plain HTTP on the same port:
 //! `POST /plugins/NAME/reload` makes the next generation, `GET /metrics` counts opens and closes.
 

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
-use rustix::thread::{CpuSet, sched_setaffinity};
-use tidegate_load::{chat, connect, echo, fanout, floor, idle, report, soak, swap};
+use tidegate_load::{
+    chat, compare, connect, cpu, echo, fanout, floor, growth, idle, naive, report, soak, stall,
+    swap,
+};
 
 /// Load generator and swap checker for WebSocket servers on this machine.
 ///
@@ -44,8 +46,16 @@ enum Command {
     Swap(swap::Arguments),
     /// Checks that a thousand swaps leave nothing behind.
     Soak(soak::Arguments),
+    /// Tidegate beside Bun, Elysia, ws, workerd and others: tables and charts.
+    Compare(compare::Options),
+    /// Tidegate's cost per message as connections, subscribers and topics grow.
+    Growth(growth::Options),
+    /// Tidegate's memory, latency and drops when some subscribers stop reading.
+    Stall(stall::Options),
     /// The cheapest possible server, to compare with.
     Floor(FloorArguments),
+    /// The server one writes first, to compare with: tokio-tungstenite with its default settings.
+    Naive(NaiveArguments),
 }
 
 #[derive(clap::Args)]
@@ -56,6 +66,13 @@ struct FloorArguments {
     /// End after this many seconds.
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
+}
+
+#[derive(clap::Args)]
+struct NaiveArguments {
+    /// Where to listen; with port 0 the port found is printed.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
 }
 
 fn main() -> ExitCode {
@@ -71,7 +88,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<bool> {
     if let Some(cpu) = cli.pin {
-        pin(cpu)?;
+        cpu::pin(&[cpu])?;
     }
     let json = cli.json;
     match cli.command {
@@ -82,19 +99,12 @@ fn run(cli: Cli) -> Result<bool> {
         Command::Connect(options) => report::print("connect", &connect::run(&options)?, json),
         Command::Swap(arguments) => report::print("swap", &swap::run(arguments.options()?)?, json),
         Command::Soak(arguments) => report::print("soak", &arguments.run()?, json),
+        Command::Compare(options) => report::print("compare", &compare::run(&options)?, json),
+        Command::Growth(options) => report::print("growth", &growth::run(&options)?, json),
+        Command::Stall(options) => report::print("stall", &stall::run(&options)?, json),
         Command::Floor(arguments) => serve(&arguments),
+        Command::Naive(arguments) => naive::serve(arguments.listen).map(|()| true),
     }
-}
-
-fn pin(cpu: usize) -> Result<()> {
-    ensure!(
-        cpu < CpuSet::MAX_CPU,
-        "--pin {cpu} is not a CPU of this machine"
-    );
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    sched_setaffinity(None, &set)
-        .with_context(|| format!("failed to run on CPU {cpu}; is there one of that number?"))
 }
 
 fn serve(arguments: &FloorArguments) -> Result<bool> {

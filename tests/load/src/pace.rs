@@ -31,6 +31,17 @@ impl Pace {
         Some(next)
     }
 
+    /// How long to wait for other events meanwhile. Epoll waits for whole milliseconds, and would sleep through what is due
+    /// within one: nearer than that the answer is not to wait at all.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        let left = self.next().saturating_duration_since(Instant::now());
+        if left < Duration::from_millis(1) {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(left.as_millis().min(50) as u64)
+    }
+
     /// When the next event is due.
     #[must_use]
     pub fn next(&self) -> Instant {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Clock ticks a second in /proc/PID/stat: fixed at 100 on every Linux this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -26,7 +26,7 @@ pub struct CpuSample {
 }
 
 /// CPU time between two samples, in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CpuTime {
     /// User and system time.
     pub total_us: f64,

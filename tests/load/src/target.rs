@@ -1,6 +1,6 @@
 //! Where a run is aimed: a `ws://` address, on this machine only.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,6 +11,8 @@ pub struct Target {
     address: SocketAddr,
     host: String,
     resource: String,
+    /// Where connections come from, if that is not the kernel's choice.
+    source: Option<IpAddr>,
 }
 
 impl Target {
@@ -28,6 +30,7 @@ impl Target {
             address,
             host: address.to_string(),
             resource: resource.to_owned(),
+            source: None,
         })
     }
 
@@ -47,6 +50,21 @@ impl Target {
     #[must_use]
     pub fn resource(&self) -> &str {
         &self.resource
+    }
+
+    /// The address connections come from, if it is not the kernel's choice.
+    #[must_use]
+    pub fn source(&self) -> Option<IpAddr> {
+        self.source
+    }
+
+    /// The same endpoint for connections from `source`: each address has ports of its own.
+    #[must_use]
+    pub fn from_source(&self, source: IpAddr) -> Self {
+        Self {
+            source: Some(source),
+            ..self.clone()
+        }
     }
 
     /// The same endpoint with each `{name}` in its path replaced by `value`.

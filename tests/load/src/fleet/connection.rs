@@ -1,10 +1,14 @@
 //! One client connection: its socket, its phase, and the bytes that wait on either side.
 
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use mio::event::{Event as Readiness, Source};
 use mio::net::TcpStream;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Arrival, End, Event, Reply};
 use crate::frame::{self, Parsed};
@@ -39,9 +43,30 @@ pub(super) struct Io<'a> {
     pub(super) reply: &'a mut Reply,
 }
 
+/// Begins to connect, from the target's source if it has one.
+fn connect(target: &Target) -> io::Result<TcpStream> {
+    let Some(source) = target.source() else {
+        return TcpStream::connect(target.address());
+    };
+    let domain = Domain::for_address(target.address());
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // The port is chosen when the peer is known, so that it need only be free towards that one; and no port is taken
+    // from those who leave the choice to the kernel.
+    setsockopt(&socket, IpBindAddressNoPort, &true)?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    match socket.connect(&target.address().into()) {
+        // Under way: writable once it is through.
+        Err(error)
+            if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+        done => done?,
+    }
+    Ok(TcpStream::from_std(socket.into()))
+}
+
 impl Connection {
     pub(super) fn start(target: &Target) -> io::Result<Self> {
-        let socket = TcpStream::connect(target.address())?;
+        let socket = connect(target)?;
         socket.set_nodelay(true)?;
         Ok(Self {
             socket,

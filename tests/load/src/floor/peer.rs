@@ -203,7 +203,9 @@ impl Peer {
             "/sub" => Role::Subscriber(MAIN.to_owned()),
             "/pub" => Role::Publisher(MAIN.to_owned()),
             "/generation" => Role::Generation,
-            path if path.starts_with("/rooms/") => Role::Member(path.to_owned()),
+            path if path.starts_with("/rooms/") || path.starts_with("/plain/") => {
+                Role::Member(path.to_owned())
+            }
             _ => Role::Echo,
         };
         if let Some(room) = self.room() {

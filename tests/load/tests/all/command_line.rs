@@ -123,3 +123,34 @@ fn a_soak_passes_its_bounds_and_fails_those_it_exceeds() {
         "threads grew by 0, more than -1"
     );
 }
+
+#[test]
+fn a_comparison_writes_tables_charts_and_samples_and_makes_them_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let output = run(&format!(
+        "compare --servers floor --rows echo-20,fanout-64 --rounds 2 --seconds 0.1 --warmup 0 --out {out} --json"
+    ));
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "it needs a CPU for each side"
+        );
+        return;
+    }
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let rows = &json(&output)["rows"];
+    assert_eq!(rows[0]["verdict"], "not measured", "{rows}");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let table = read("compare.md");
+    assert!(table.contains("| bare epoll (raw) |"), "{table}");
+    let samples: serde_json::Value = serde_json::from_str(&read("compare.json")).unwrap();
+    assert_eq!(samples["samples"].as_array().unwrap().len(), 4);
+    assert!(read("echo.svg").contains("CPU µs per message"));
+
+    std::fs::remove_file(folder.path().join("compare.md")).unwrap();
+    let output = run(&format!("compare --rebuild --out {out}"));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(read("compare.md"), table);
+}

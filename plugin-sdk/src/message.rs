@@ -229,7 +229,8 @@ mod tests {
     fn only_what_says_so_is_not_compressed() {
         let plain = Uncompressed("a");
         assert!("a".compress());
-        assert!(!plain.compress() && !(&plain).compress());
+        let by_reference = &plain;
+        assert!(!plain.compress() && !AsMessage::compress(&by_reference));
         assert_eq!(plain.as_message(), MessageRef::Text("a"));
     }
 

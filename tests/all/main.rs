@@ -19,8 +19,10 @@ mod gateway;
 mod guests;
 
 mod admin;
+mod batch;
 mod bounds;
 mod chat;
+mod compression;
 mod config;
 mod dev;
 mod echo;

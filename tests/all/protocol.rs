@@ -4,6 +4,7 @@ use crate::client::{Raw, frame};
 use crate::gateway::Gateway;
 
 mod closing;
+mod cuts;
 mod limits;
 mod liveness;
 mod violations;

@@ -23,7 +23,7 @@ mod wording;
 mod tests;
 
 pub use gateway::{Admin, Cache, Engine, Log, LogFormat, Server, Token};
-pub use plugin::{Plugin, PluginLimits};
+pub use plugin::{OnRefusedState, Plugin, PluginGrants, PluginLimits};
 pub use route::{
     Compression, CompressionMode, OnError, OnFailure, Origins, Route, RouteLimits, SlowConsumer,
 };

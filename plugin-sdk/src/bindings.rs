@@ -2,6 +2,8 @@
 //!
 //! `Borrowing` makes the imports take `&str` and `&[u8]` inside `message`, so that a plugin sends what it has without
 //! a copy; a type that is both taken and given exists twice for that (`MessageParam`, `MessageResult`).
+//!
+//! Each world that a plugin may have or not has a module of its own, because all of a world's exports must be there.
 
 wit_bindgen::generate!({
     world: "full-plugin",
@@ -10,4 +12,15 @@ wit_bindgen::generate!({
     export_macro_name: "export_full_plugin",
     pub_export_macro: true,
     default_bindings_module: "tidegate_sdk::bindings",
+    generate_all,
 });
+
+pub mod migrating {
+    wit_bindgen::generate!({
+        world: "migrating-plugin",
+        path: "../wit",
+        export_macro_name: "export_migrating_plugin",
+        pub_export_macro: true,
+        default_bindings_module: "tidegate_sdk::bindings::migrating",
+    });
+}

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::tidegate::plugin::host::{self, SendOptions};
 use crate::{
-    AsMessage, CloseError, Delivery, Message, PublishError, Result, StateError, TopicError,
+    AsMessage, CloseError, Delivery, Message, PublishError, Result, StateError, TimerError,
+    TopicError,
 };
 
 /// One WebSocket after its handshake: an id, good for as long as the gateway process lives, with what can be done to it.
@@ -37,6 +38,7 @@ impl Connection {
     pub fn send(&self, message: impl AsMessage) -> Delivery {
         let options = SendOptions {
             compress: message.compress(),
+            event_id: message.event_id(),
         };
         host::send(self.id, message.as_message().into(), options)
     }
@@ -74,6 +76,17 @@ impl Connection {
         message: impl AsMessage,
     ) -> Result<(), PublishError> {
         crate::publish_except(topic, message, self)
+    }
+
+    /// Clears a [`Timer`](crate::Timer) of this connection, if there is one.
+    pub fn clear_timer(&self, name: &str) -> Result<(), TimerError> {
+        Ok(host::clear_timer(Some(self.id), name)?)
+    }
+
+    /// The bytes that another plugin of the route's chain keeps for this connection; `None` without `grants.state` for
+    /// it, or if the chain has no such plugin.
+    pub fn state_of(&self, plugin: &str) -> Option<Vec<u8>> {
+        host::state_of(self.id, plugin)
     }
 
     /// The bytes kept for this connection, as this event has left them so far; empty at first. They outlive instances

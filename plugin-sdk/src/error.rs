@@ -114,6 +114,21 @@ contract_error! {
 }
 
 contract_error! {
+    /// Why a timer was not set or cleared.
+    TimerError {
+        /// Only the event's own connection can have timers set, and only from its `on_open` until its `on_close`.
+        NotThisConnection => "only the event's own connection can have timers set, and only while it is open",
+        /// Names are 1 to 255 bytes long.
+        InvalidName => "names of timers are 1 to 255 bytes long",
+        /// The period is less than `limits.timer` of the plugin.
+        TooOften => "the period is less than limits.timer of the plugin",
+        /// The connection has as many timers as `limits.timers` of its route allows, or the plugin as many of its own
+        /// as its `limits.timers`.
+        TooMany => "there are as many timers as limits.timers of the route, or of the plugin, allows",
+    }
+}
+
+contract_error! {
     /// Why a publish was not taken.
     PublishError {
         /// Topics are 1 to 255 bytes long.

@@ -1,22 +1,33 @@
 //! From the contract's exports to a [`Handler`]. Only [`export!`](crate::export!) uses this.
 
 use crate::bindings::tidegate::plugin::{host, types};
-use crate::{CloseCause, Handler, Message, Request, Result, Verdict, connection};
+use crate::{CloseCause, Handler, Message, Migrator, Request, Result, Verdict, connection};
 
 pub use crate::bindings::exports::tidegate::plugin::batch_handler::Guest as Batches;
 pub use crate::bindings::exports::tidegate::plugin::drainer::Guest as Drainer;
 pub use crate::bindings::exports::tidegate::plugin::handler::Guest as Events;
 pub use crate::bindings::exports::tidegate::plugin::lifecycle::Guest as Lifecycle;
+pub use crate::bindings::exports::tidegate::plugin::timer::Guest as Timers;
 pub use crate::bindings::exports::tidegate::plugin::upgrader::Guest as Upgrader;
+pub use crate::bindings::migrating::exports::tidegate::plugin::migrator::Guest as StateMigrator;
 pub use crate::bindings::tidegate::plugin::types::{
     Accept, CloseCause as Cause, Connection as Id, MessageResult, Reject,
 };
 
 /// Makes a component of a [`Handler`](crate::Handler): `export!(Chat);`, once in a crate of type `cdylib`.
 ///
-/// All interfaces of the contract are exported, so that a handler can be added without touching this line.
+/// All events of a handler are exported, so that one can be added without touching this line. What changes how the
+/// gateway treats a plugin is named, and asks for a trait: `export!(Chat: migrate);`.
+///
+/// | word | trait |
+/// | --- | --- |
+/// | `migrate` | [`Migrator`](crate::Migrator): takes over the states of the version before |
 #[macro_export]
 macro_rules! export {
+    ($handler:ty: $($more:ident),+ $(,)?) => {
+        $crate::export!($handler);
+        $($crate::export_more!($more $handler);)+
+    };
     ($handler:ty) => {
         const _: () = {
             use $crate::export as tidegate_export;
@@ -68,6 +79,14 @@ macro_rules! export {
                     tidegate_export::on_drain::<$handler, _>(id)
                 }
             }
+            impl tidegate_export::Timers for TidegateExports {
+                fn on_timer(
+                    id: ::core::option::Option<tidegate_export::Id>,
+                    name: ::std::string::String,
+                ) -> ::core::result::Result<(), ::std::string::String> {
+                    tidegate_export::on_timer::<$handler, _>(id, &name)
+                }
+            }
             impl tidegate_export::Lifecycle for TidegateExports {
                 fn on_load() -> ::core::result::Result<(), ::std::string::String> {
                     tidegate_export::on_load::<$handler, _>()
@@ -83,7 +102,43 @@ macro_rules! export {
     };
 }
 
-pub const fn check<P: Events + Batches + Upgrader + Drainer + Lifecycle>() {}
+/// What [`export!`](crate::export!) does for each word behind the handler.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_more {
+    (migrate $handler:ty) => {
+        const _: () = {
+            use $crate::export as tidegate_export;
+
+            struct TidegateMigrator;
+
+            impl tidegate_export::StateMigrator for TidegateMigrator {
+                fn migrate_state(
+                    state: ::std::vec::Vec<u8>,
+                    generation: u64,
+                ) -> ::core::result::Result<::std::vec::Vec<u8>, ::std::string::String> {
+                    tidegate_export::migrate_state::<$handler>(state, generation)
+                }
+            }
+
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::migrating::export_migrating_plugin!(
+                TidegateMigrator with_types_in $crate::bindings::migrating
+            );
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <TidegateMigrator as tidegate_export::StateMigrator>::migrate_state;
+        };
+    };
+    ($other:ident $handler:ty) => {
+        ::core::compile_error!("`export!` knows `migrate`");
+    };
+}
+
+pub fn migrate_state<H: Migrator>(state: Vec<u8>, generation: u64) -> Result<Vec<u8>, String> {
+    H::migrate_state(state, generation).map_err(|error| error.to_string())
+}
+
+pub const fn check<P: Events + Batches + Upgrader + Drainer + Timers + Lifecycle>() {}
 
 pub fn on_open<H: Handler<V>, V: Into<Verdict>>(id: Id, request: Request) -> Result<(), String> {
     H::on_open(&connection(id), request).map_err(|error| error.to_string())
@@ -148,6 +203,11 @@ pub fn on_upgrade<H: Handler<V>, V: Into<Verdict>>(
 
 pub fn on_drain<H: Handler<V>, V: Into<Verdict>>(id: Id) -> Result<(), String> {
     H::on_drain(&connection(id)).map_err(|error| error.to_string())
+}
+
+pub fn on_timer<H: Handler<V>, V: Into<Verdict>>(id: Option<Id>, name: &str) -> Result<(), String> {
+    let connection = id.map(connection);
+    H::on_timer(connection.as_ref(), name).map_err(|error| error.to_string())
 }
 
 pub fn on_load<H: Handler<V>, V: Into<Verdict>>() -> Result<(), String> {

@@ -78,14 +78,20 @@ pub trait Handler<V: Into<Verdict> = ()> {
     }
 
     /// All that was [`Queued`](crate::Delivery::Queued) for a slow connection has been written: send it more. An
-    /// `Err` is logged, but what was done before it takes effect: the contract has no way to say otherwise.
+    /// `Err` is logged, and nothing that was done takes effect.
     fn on_drain(connection: &Connection) -> Result {
         let _ = connection;
         Ok(())
     }
 
-    /// The connection has ended and is unsubscribed from everything; its state can still be read. An `Err` is logged,
-    /// but what was done before it takes effect: the contract has no way to say otherwise.
+    /// A [`Timer`](crate::Timer) has fired: one of the connection, in order with its other events, or without one of
+    /// the plugin itself.
+    fn on_timer(connection: Option<&Connection>, name: &str) -> Result {
+        let _ = (connection, name);
+        Ok(())
+    }
+
+    /// The connection has ended and is unsubscribed from everything; its state can still be read.
     fn on_close(connection: &Connection, cause: CloseCause) -> Result {
         let _ = (connection, cause);
         Ok(())
@@ -96,6 +102,41 @@ pub trait Handler<V: Into<Verdict> = ()> {
     fn on_load() -> Result {
         Ok(())
     }
+}
+
+/// A plugin that takes over what an earlier version of it kept for a connection: `export!(Chat: migrate);`.
+///
+/// Without it a new version gets the bytes as the old one left them. That is enough for JSON with `#[serde(default)]`
+/// on new fields; this is for changes beyond.
+///
+/// ```no_run
+/// # use tidegate_sdk::{Connection, Handler, Message, Result};
+/// # struct Chat;
+/// # impl Handler for Chat {
+/// # fn on_message(_: &Connection, _: Message) -> Result { Ok(()) }
+/// # }
+/// impl tidegate_sdk::Migrator for Chat {
+///     fn migrate_state(state: Vec<u8>, _generation: u64) -> Result<Vec<u8>> {
+///         // It was the bare name, and is an object now.
+///         let name = String::from_utf8(state)?;
+///         Ok(format!(r#"{{"name": {name:?}}}"#).into_bytes())
+///     }
+/// }
+///
+/// tidegate_sdk::export!(Chat: migrate);
+/// # fn main() {}
+/// ```
+pub trait Migrator {
+    /// Called with a connection's state before its first event on this generation, if it has one. `generation` left
+    /// it. Nothing else can be done here. With an `Err` the connection stays with the generation it has, or is closed,
+    /// as `on_refused_state` of the plugin says.
+    fn migrate_state(state: Vec<u8>, generation: u64) -> Result<Vec<u8>>;
+}
+
+/// Forgets all that this event has done so far, as if it had failed here: sends, publishes, subscriptions, timers,
+/// state, close. The event goes on, and can still tell its client what went wrong.
+pub fn discard() {
+    host::discard();
 }
 
 /// The generation of the plugin that this event runs on: 1 for the first load, then 2, 3, ...

@@ -57,14 +57,16 @@ pub mod export;
 mod handler;
 mod message;
 mod request;
+mod timer;
 mod topic;
 mod upgrade;
 
 pub use bindings::tidegate::plugin::types::{CloseCause, CloseFrame, Delivery, Request, Verdict};
 pub use connection::{Connection, connection};
-pub use error::{CloseError, Error, PublishError, Result, StateError, TopicError};
-pub use handler::{Handler, generation};
-pub use message::{AsMessage, Message, MessageRef, Uncompressed};
+pub use error::{CloseError, Error, PublishError, Result, StateError, TimerError, TopicError};
+pub use handler::{Handler, Migrator, discard, generation};
+pub use message::{AsMessage, Message, MessageRef, Uncompressed, WithId};
+pub use timer::{Timer, clear_timer};
 pub use topic::{Member, members, members_up_to, publish, publish_except, subscriber_count};
 pub use upgrade::{Accept, Reject};
 

@@ -123,6 +123,38 @@ pub trait AsMessage {
     fn compress(&self) -> bool {
         true
     }
+
+    /// What it is called in a stream of server-sent events: see [`WithId`].
+    fn event_id(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// A message under an id. Connections by server-sent events receive it as the event's `id`, and a browser that comes
+/// back names the last one it got in the header field `last-event-id` of its [`Request`](crate::Request). At most 255
+/// bytes, without line ends; else it is left out. WebSockets receive the message alone.
+///
+/// ```no_run
+/// # use tidegate_sdk::{publish, Result, WithId};
+/// # fn tell(sequence: u64) -> Result {
+/// Ok(publish("news", WithId(sequence.to_string(), "rain"))?)
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WithId<I, M>(pub I, pub M);
+
+impl<I: AsRef<str>, M: AsMessage> AsMessage for WithId<I, M> {
+    fn as_message(&self) -> MessageRef<'_> {
+        self.1.as_message()
+    }
+
+    fn compress(&self) -> bool {
+        self.1.compress()
+    }
+
+    fn event_id(&self) -> Option<&str> {
+        Some(self.0.as_ref())
+    }
 }
 
 /// A message that is never compressed: one that would not get smaller, such as a picture, or one that holds a secret
@@ -144,6 +176,10 @@ impl<M: AsMessage> AsMessage for Uncompressed<M> {
 
     fn compress(&self) -> bool {
         false
+    }
+
+    fn event_id(&self) -> Option<&str> {
+        self.0.event_id()
     }
 }
 
@@ -200,6 +236,10 @@ impl<T: AsMessage + ?Sized> AsMessage for &T {
     fn compress(&self) -> bool {
         (**self).compress()
     }
+
+    fn event_id(&self) -> Option<&str> {
+        (**self).event_id()
+    }
 }
 
 #[cfg(test)]
@@ -232,6 +272,16 @@ mod tests {
         let by_reference = &plain;
         assert!(!plain.compress() && !AsMessage::compress(&by_reference));
         assert_eq!(plain.as_message(), MessageRef::Text("a"));
+    }
+
+    #[test]
+    fn an_id_stays_through_all_wrappers() {
+        let message = WithId("7", "a");
+        assert_eq!(message.as_message(), MessageRef::Text("a"));
+        assert_eq!(AsMessage::event_id(&&message), Some("7"));
+        let both = Uncompressed(message);
+        assert_eq!((both.event_id(), both.compress()), (Some("7"), false));
+        assert!(!WithId("7", Uncompressed("a")).compress());
     }
 
     #[test]

@@ -34,6 +34,7 @@ fn publish_with(
     let options = PublishOptions {
         except,
         compress: message.compress(),
+        event_id: message.event_id(),
     };
     Ok(host::publish(topic, message.as_message().into(), options)?)
 }

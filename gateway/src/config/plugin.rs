@@ -1,5 +1,6 @@
 //! The table `[[plugin]]`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,8 +26,17 @@ pub struct Plugin {
     /// at some megabytes of code each. The oldest beyond them is freed.
     #[serde(deserialize_with = "units::count::<_, _, 1, 32>")]
     pub history: usize,
+    /// What becomes of a connection whose state a new generation refuses to take over (`migrate-state`).
+    /// Default `"keep"`: it stays with the generation it has until it closes.
+    pub on_refused_state: OnRefusedState,
     /// `[plugin.limits]`.
     pub limits: PluginLimits,
+    /// `[plugin.grants]`.
+    pub grants: PluginGrants,
+    /// `[plugin.config]`: what the plugin reads through `wasi:config/store`. Texts, numbers and booleans, given
+    /// to it as text.
+    #[serde(deserialize_with = "settings")]
+    pub config: BTreeMap<String, String>,
 }
 
 impl Default for Plugin {
@@ -36,9 +46,37 @@ impl Default for Plugin {
             path: PathBuf::new(),
             watch: true,
             history: 5,
+            on_refused_state: OnRefusedState::default(),
             limits: PluginLimits::default(),
+            grants: PluginGrants::default(),
+            config: BTreeMap::new(),
         }
     }
+}
+
+/// What becomes of a connection whose state was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnRefusedState {
+    /// It stays with the generation it has, within `limits.pinned`.
+    #[default]
+    Keep,
+    /// It is closed with 1012: its client comes back to the new generation.
+    Close,
+}
+
+/// `[plugin.grants]`: what a plugin may use beside its own connections. Nothing by default.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct PluginGrants {
+    /// The buckets of the store it may open, by name.
+    pub store: Vec<String>,
+    /// The buckets whose changes it is told, if it exports `wasi:keyvalue/watcher`. They must be granted by `store` too.
+    pub watch: Vec<String>,
+    /// The origins it may send HTTP requests to, like `"https://api.example.com"`.
+    pub http: Vec<String>,
+    /// The plugins of its chains whose state of a connection it may read, by name.
+    pub state: Vec<String>,
 }
 
 /// `[plugin.limits]`: what one event, one instance and one plugin may take.
@@ -75,6 +113,19 @@ pub struct PluginLimits {
     /// in the guest.
     #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
     pub effects: usize,
+    /// How many timers of its own a plugin may have, beside those of its connections. Default 1024: one
+    /// for each of many rooms or games. `set-timer` beyond it is an error in the guest; 0 forbids it.
+    #[serde(deserialize_with = "units::count::<_, _, 0, 1_048_576>")]
+    pub timers: usize,
+    /// The shortest period of a repeating timer. Default `"10ms"`: a hundred events a second for each
+    /// are already a stream. A shorter one is an error in the guest.
+    #[serde(deserialize_with = "units::duration")]
+    pub timer: Duration,
+    /// How many connections may stay with earlier generations because their state was refused, on each
+    /// shard. Default 1024: enough to see the fault and mend it, at some instances of old code. Those
+    /// beyond it are closed with 1012.
+    #[serde(deserialize_with = "units::count::<_, _, 0, 1_048_576>")]
+    pub pinned: usize,
 }
 
 impl Default for PluginLimits {
@@ -86,6 +137,9 @@ impl Default for PluginLimits {
             memory: 64 << 20,
             instances: 64,
             effects: 16 << 20,
+            timers: 1024,
+            timer: Duration::from_millis(10),
+            pinned: 1024,
         }
     }
 }
@@ -111,4 +165,29 @@ fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error>
         Scalar::Text(path) if !path.is_empty() => Some(path.into()),
         _ => None,
     })
+}
+
+/// Scalars of any kind, as text.
+fn settings<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a text, a number or true or false")]
+    enum Setting {
+        Text(String),
+        Integer(i64),
+        Float(f64),
+        Flag(bool),
+    }
+    let settings = BTreeMap::<String, Setting>::deserialize(deserializer)?;
+    let text = |setting| match setting {
+        Setting::Text(text) => text,
+        Setting::Integer(number) => number.to_string(),
+        Setting::Float(number) => number.to_string(),
+        Setting::Flag(flag) => flag.to_string(),
+    };
+    Ok(settings
+        .into_iter()
+        .map(|(key, setting)| (key, text(setting)))
+        .collect())
 }

@@ -16,8 +16,8 @@ pub struct Route {
     /// remain. The most exact route wins, whatever the order of the file.
     #[serde(deserialize_with = "path")]
     pub path: String,
-    /// The plugins that handle the route's connections, required. Exactly one in this release: a
-    /// list already, so that chains need no other key.
+    /// The plugins that handle the route's connections, required: a chain of 1 to 16. Each message goes to
+    /// one after another until one is done with it.
     pub plugins: Vec<String>,
     /// Which web pages may connect. Default `"same"`: only pages of the same host, because browsers
     /// send cookies along with any page's WebSocket. Others get 403.
@@ -172,6 +172,10 @@ pub struct RouteLimits {
     /// open. `subscribe` beyond it is an error in the guest; 0 forbids it.
     #[serde(deserialize_with = "units::count::<_, _, 0, 1_048_576>")]
     pub subscriptions: usize,
+    /// How many timers one connection may have, of all plugins of the chain together. Default 16: a
+    /// heartbeat, a typing notice, and room to spare. `set-timer` beyond it is an error in the guest; 0 forbids it.
+    #[serde(deserialize_with = "units::count::<_, _, 0, 65_536>")]
+    pub timers: usize,
     /// What becomes of a message for a client whose outbox is full. Default `"close"`: the only
     /// policy that hides nothing from the client.
     pub slow_consumer: SlowConsumer,
@@ -188,6 +192,7 @@ impl Default for RouteLimits {
             close: Duration::from_secs(5),
             state: 64 << 10,
             subscriptions: 1024,
+            timers: 16,
             slow_consumer: SlowConsumer::default(),
         }
     }

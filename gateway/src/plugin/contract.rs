@@ -100,18 +100,22 @@ pub(super) enum CloseCause<'a> {
 }
 
 /// How a guest wants a message sent.
-#[derive(ComponentType, Lift, Clone, Copy)]
+#[derive(ComponentType, Lift)]
 #[component(record)]
 pub(super) struct SendOptions {
     pub(super) compress: bool,
+    #[component(name = "event-id")]
+    pub(super) event_id: Option<WasmStr>,
 }
 
 /// How a guest wants a message published.
-#[derive(ComponentType, Lift, Clone, Copy)]
+#[derive(ComponentType, Lift)]
 #[component(record)]
 pub(super) struct PublishOptions {
     pub(super) except: Option<u64>,
     pub(super) compress: bool,
+    #[component(name = "event-id")]
+    pub(super) event_id: Option<WasmStr>,
 }
 
 #[derive(ComponentType, Lower, Clone, Copy)]

@@ -1,5 +1,6 @@
 //! One load of a plugin: compiled, linked and checked, ready to be instantiated.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,7 +10,7 @@ use super::context::Context;
 use super::contract::{ContractError, Exports};
 use super::engine::Engine;
 use super::instance::{Instance, StartError};
-use crate::config::PluginLimits;
+use crate::config::{OnRefusedState, PluginGrants, PluginLimits};
 use crate::handler::Failure;
 
 /// What identifies a plugin to its generations.
@@ -21,6 +22,12 @@ pub struct Identity {
     pub owner: usize,
     /// Its limits.
     pub limits: Arc<PluginLimits>,
+    /// What it may use.
+    pub grants: Arc<PluginGrants>,
+    /// What it reads through `wasi:config/store`.
+    pub settings: Arc<BTreeMap<String, String>>,
+    /// What becomes of a connection whose state it refuses.
+    pub on_refused_state: OnRefusedState,
 }
 
 /// One load of a plugin.
@@ -110,6 +117,16 @@ impl Generation {
     /// The plugin's limits.
     pub fn limits(&self) -> &Arc<PluginLimits> {
         &self.identity.limits
+    }
+
+    /// What the plugin may use.
+    pub fn grants(&self) -> &Arc<PluginGrants> {
+        &self.identity.grants
+    }
+
+    /// What the plugin reads through `wasi:config/store`.
+    pub(super) fn settings(&self) -> &Arc<BTreeMap<String, String>> {
+        &self.identity.settings
     }
 
     pub(super) fn engine(&self) -> &Engine {

@@ -86,6 +86,10 @@ pub(super) fn add_to_linker(linker: &mut Linker<Context>) -> Result<()> {
             Ok((set_state(cx.data_mut().event_mut(), id, state),))
         },
     )?;
+    host.func_wrap("discard", |mut cx: Cx<'_>, ()| {
+        cx.data_mut().event_mut().discard();
+        Ok(())
+    })?;
     host.func_wrap("generation", |cx: Cx<'_>, ()| Ok((cx.data().generation,)))?;
     // The verdict is for a chain, in which messages do not come together.
     host.func_wrap("handled", |mut cx: Cx<'_>, (_verdict,): (Verdict,)| {

@@ -89,7 +89,7 @@ async fn guest(plugin: &str) -> Guest {
     let registry = registry.expect("the loader starts");
     registry.reload(0, false).await.expect("the plugin loads");
     let slot = registry.plugins()[0].slot().clone();
-    Guest::new(Pool::new(slot, limits.instances as usize))
+    Guest::new(Pool::new(slot, &limits))
 }
 
 /// Opens a connection of the shard; returns it with the client's end.

@@ -86,6 +86,8 @@ pub struct Counters {
     pub refusals: Family<8>,
     /// Messages not delivered, by reason.
     pub drops: Family<5>,
+    /// HTTP requests that plugins sent, by result.
+    pub outgoing: Family<7>,
     /// Messages put into outboxes: sends, and one for each subscriber of a publish.
     pub deliveries: Counter,
     /// Publishes that took effect.
@@ -142,6 +144,15 @@ impl Default for Counters {
                 "slow-consumer",
                 "shard-queue",
                 "closing",
+            ]),
+            outgoing: Family::new([
+                "ok",
+                "denied",
+                "limit",
+                "timeout",
+                "too-large",
+                "failed",
+                "cancelled",
             ]),
             deliveries: Counter::default(),
             publishes: Counter::default(),

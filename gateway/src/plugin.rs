@@ -19,6 +19,7 @@ mod host;
 mod instance;
 mod load;
 mod log;
+mod outgoing;
 mod packed;
 mod pool;
 mod registry;

@@ -1,7 +1,9 @@
 //! From the contract's exports to a [`Handler`]. Only [`export!`](crate::export!) uses this.
 
 use crate::bindings::tidegate::plugin::{host, types};
-use crate::{CloseCause, Handler, Message, Migrator, Request, Result, Verdict, connection};
+use crate::{
+    CloseCause, Handler, HttpHandler, Message, Migrator, Request, Result, Verdict, connection,
+};
 
 pub use crate::bindings::exports::tidegate::plugin::batch_handler::Guest as Batches;
 pub use crate::bindings::exports::tidegate::plugin::drainer::Guest as Drainer;
@@ -9,6 +11,8 @@ pub use crate::bindings::exports::tidegate::plugin::handler::Guest as Events;
 pub use crate::bindings::exports::tidegate::plugin::lifecycle::Guest as Lifecycle;
 pub use crate::bindings::exports::tidegate::plugin::timer::Guest as Timers;
 pub use crate::bindings::exports::tidegate::plugin::upgrader::Guest as Upgrader;
+pub use crate::bindings::http_client::wasi::http::types::{IncomingRequest, ResponseOutparam};
+pub use crate::bindings::http_plugin::exports::wasi::http::incoming_handler::Guest as IncomingHandler;
 pub use crate::bindings::migrating::exports::tidegate::plugin::migrator::Guest as StateMigrator;
 pub use crate::bindings::tidegate::plugin::types::{
     Accept, CloseCause as Cause, Connection as Id, MessageResult, Reject,
@@ -21,6 +25,7 @@ pub use crate::bindings::tidegate::plugin::types::{
 ///
 /// | word | trait |
 /// | --- | --- |
+/// | `http` | [`HttpHandler`](crate::HttpHandler): answers plain HTTP requests |
 /// | `migrate` | [`Migrator`](crate::Migrator): takes over the states of the version before |
 #[macro_export]
 macro_rules! export {
@@ -129,13 +134,40 @@ macro_rules! export_more {
             let _ = <TidegateMigrator as tidegate_export::StateMigrator>::migrate_state;
         };
     };
+    (http $handler:ty) => {
+        const _: () = {
+            use $crate::export as tidegate_export;
+
+            struct TidegateHttp;
+
+            impl tidegate_export::IncomingHandler for TidegateHttp {
+                fn handle(
+                    request: tidegate_export::IncomingRequest,
+                    out: tidegate_export::ResponseOutparam,
+                ) {
+                    tidegate_export::on_request::<$handler>(request, out)
+                }
+            }
+
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::http_plugin::export_http_plugin!(
+                TidegateHttp with_types_in $crate::bindings::http_plugin
+            );
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <TidegateHttp as tidegate_export::IncomingHandler>::handle;
+        };
+    };
     ($other:ident $handler:ty) => {
-        ::core::compile_error!("`export!` knows `migrate`");
+        ::core::compile_error!("`export!` knows `http` and `migrate`");
     };
 }
 
 pub fn migrate_state<H: Migrator>(state: Vec<u8>, generation: u64) -> Result<Vec<u8>, String> {
     H::migrate_state(state, generation).map_err(|error| error.to_string())
+}
+
+pub fn on_request<H: HttpHandler>(request: IncomingRequest, out: ResponseOutparam) {
+    crate::http::answer::<H>(request, out);
 }
 
 pub const fn check<P: Events + Batches + Upgrader + Drainer + Timers + Lifecycle>() {}

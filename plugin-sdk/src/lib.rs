@@ -55,6 +55,7 @@ mod error;
 #[doc(hidden)]
 pub mod export;
 mod handler;
+pub mod http;
 mod message;
 mod request;
 mod timer;
@@ -65,6 +66,7 @@ pub use bindings::tidegate::plugin::types::{CloseCause, CloseFrame, Delivery, Re
 pub use connection::{Connection, connection};
 pub use error::{CloseError, Error, PublishError, Result, StateError, TimerError, TopicError};
 pub use handler::{Handler, Migrator, discard, generation};
+pub use http::{HttpError, HttpHandler};
 pub use message::{AsMessage, Message, MessageRef, Uncompressed, WithId};
 pub use timer::{Timer, clear_timer};
 pub use topic::{Member, members, members_up_to, publish, publish_except, subscriber_count};

@@ -29,6 +29,7 @@ mod echo;
 mod effects;
 mod isolation;
 mod lifecycle;
+mod outgoing;
 mod output;
 mod protocol;
 mod refused;

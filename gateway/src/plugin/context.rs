@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::call::Budget;
 use super::generation::Generation;
 use super::log::GuestLog;
+use super::outgoing::Outgoing;
 use super::slot::Slot;
 use crate::config::PluginLimits;
 use crate::handler::Event;
@@ -17,6 +19,9 @@ use crate::shard::Shard;
 
 /// A table with more elements than this is not a program but an attack.
 const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Streams, fields, requests and the like that an instance may hold: far more than one event needs. A guest that
+/// forgets to drop them traps here, and its memory is free again.
+const RESOURCES_MAX: usize = 4096;
 
 /// What the host functions of one instance work on.
 pub(super) struct Context {
@@ -40,6 +45,8 @@ pub(super) struct Context {
     /// The call had to wait or to let others run: it has a limit on that, which is for one event.
     suspended: Arc<AtomicBool>,
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
     table: ResourceTable,
 }
 
@@ -54,7 +61,13 @@ enum Progress {
 
 impl Context {
     /// That of a new instance. `suspended` is set whenever a call of it has to wait.
-    pub(super) fn new(generation: &Generation, suspended: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(
+        generation: &Generation,
+        outgoing: Outgoing,
+        suspended: Arc<AtomicBool>,
+    ) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
         let limits = generation.limits().clone();
         let log = GuestLog::new(generation.plugin(), generation.number());
         Self {
@@ -76,7 +89,9 @@ impl Context {
                 .allow_tcp(false)
                 .allow_udp(false)
                 .build(),
-            table: ResourceTable::new(),
+            http: WasiHttpCtx::new(),
+            outgoing,
+            table,
             limits,
         }
     }
@@ -131,6 +146,16 @@ impl Context {
         is_under_way
     }
 
+    /// What a resource of the guest's stands for.
+    pub(super) fn resource<T: 'static>(&self, resource: &Resource<T>) -> wasmtime::Result<&T> {
+        Ok(self.table.get(resource)?)
+    }
+
+    /// The call has ended: what it left under way ends too.
+    pub(super) fn end_call(&mut self) {
+        self.outgoing.end_event();
+    }
+
     /// The event that is being handled.
     pub(super) fn event(&self) -> &Event {
         self.event.as_ref().expect("put back by whoever took it")
@@ -174,6 +199,16 @@ impl WasiView for Context {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for Context {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outgoing,
+            table: &mut self.table,
+            ctx: &mut self.http,
         }
     }
 }

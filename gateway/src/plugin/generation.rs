@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::sync::Semaphore;
 use wasmtime::component::{Component, InstancePre};
 
 use super::context::Context;
@@ -85,7 +86,8 @@ impl Generation {
     /// Starts an instance and runs the optional self-check (G4). The instance is thrown away: it
     /// belongs to no shard.
     pub(super) async fn check(&self) -> Result<(), CheckError> {
-        let mut instance = Instance::start(self).await?;
+        let requests = Arc::new(Semaphore::new(self.limits().http_requests));
+        let mut instance = Instance::start(self, requests).await?;
         instance.on_load().await.map_err(CheckError::Refused)
     }
 

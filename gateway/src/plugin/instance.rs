@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tokio::sync::Semaphore;
 use wasmtime::Store;
 
 use super::call::{Budget, bounded, call};
@@ -12,6 +13,7 @@ use super::contract::{
     OnUpgrade, Signature,
 };
 use super::generation::Generation;
+use super::outgoing::Outgoing;
 use super::packed::Packed;
 use super::slot::Slot;
 use crate::handler::{Event, Failure};
@@ -45,11 +47,16 @@ pub enum StartError {
 }
 
 impl Instance {
-    /// Starts an instance of a generation.
-    pub(super) async fn start(generation: &Generation) -> Result<Self, StartError> {
+    /// Starts an instance of a generation. `requests` has a permit for each HTTP request that its
+    /// plugin may have under way on this shard.
+    pub(super) async fn start(
+        generation: &Generation,
+        requests: Arc<Semaphore>,
+    ) -> Result<Self, StartError> {
         let load = generation.limits().load;
         let suspended = Arc::new(AtomicBool::new(false));
-        let context = Context::new(generation, suspended.clone());
+        let outgoing = Outgoing::new(generation, requests);
+        let context = Context::new(generation, outgoing, suspended.clone());
         let mut store = Store::new(generation.engine().wasmtime(), context);
         store.limiter(Context::memory);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));

@@ -5,11 +5,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::generation::Generation;
 use super::instance::{Instance, StartError};
 use super::slot::Slot;
+use crate::config::PluginLimits;
 use crate::handler::Failure;
 
 /// The instances of one plugin on one shard.
@@ -30,6 +31,8 @@ pub struct Pool {
     waiting: Cell<usize>,
     returned: Notify,
     limit: usize,
+    /// Has a permit for each HTTP request that the instances may have under way together.
+    requests: Arc<Semaphore>,
 }
 
 /// An instance that handles one event. Dropping it without [`Lease::keep`] throws it away.
@@ -41,8 +44,8 @@ pub(super) struct Lease<'a> {
 }
 
 impl Pool {
-    /// A pool of at most `limit` instances of the slot's generations.
-    pub fn new(slot: Arc<Slot>, limit: usize) -> Rc<Self> {
+    /// A pool of the slot's generations within these limits.
+    pub fn new(slot: Arc<Slot>, limits: &PluginLimits) -> Rc<Self> {
         Rc::new(Self {
             version: Cell::new(slot.version()),
             current: RefCell::new(slot.current()),
@@ -52,7 +55,8 @@ impl Pool {
             starved: Cell::new(0),
             waiting: Cell::new(0),
             returned: Notify::new(),
-            limit,
+            limit: limits.instances as usize,
+            requests: Arc::new(Semaphore::new(limits.http_requests)),
         })
     }
 
@@ -100,7 +104,7 @@ impl Pool {
             ));
         };
         loop {
-            match Instance::start(&generation).await {
+            match Instance::start(&generation, self.requests.clone()).await {
                 Ok(mut instance) => {
                     instance.watch(self.slot.clone(), version);
                     return Ok(Box::new(instance));

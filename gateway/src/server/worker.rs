@@ -49,8 +49,7 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Pool>) -> H>(
             }
         };
         shard.start();
-        let pool =
-            |plugin: &Plugin| Pool::new(plugin.slot().clone(), plugin.limits().instances as usize);
+        let pool = |plugin: &Plugin| Pool::new(plugin.slot().clone(), plugin.limits());
         let pools: Vec<_> = plan.registry.plugins().iter().map(pool).collect();
         let driver = Driver::new(shard);
         tokio::task::spawn_local(connection::drive(driver.clone()));

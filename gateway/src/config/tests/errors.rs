@@ -74,6 +74,10 @@ fn a_plugins_values_are_checked() {
             4:9: "watch" in [[plugin]] is "no": write true or false
         [[plugin]]\nname = "auth"\npath = "a.wasm"\nlimits.memory = "8GiB"
             4:17: "memory" in [plugin.limits] is "8GiB": write a size from "64KiB" to "4GiB"
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.http = ["api.example.com"]
+            4:16: "http" in [plugin.grants] is "api.example.com": write an origin like "https://api.example.com" or "http://10.0.0.1:8080", without a path
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.http = ["https://api.example.com/v1"]
+            4:16: "http" in [plugin.grants] is "https://api.example.com/v1": write an origin like "https://api.example.com" or "http://10.0.0.1:8080", without a path
     "##;
     for (text, expected) in cases(table) {
         assert_eq!(error(&text), expected);

@@ -9,11 +9,16 @@ use tokio::sync::Notify;
 
 use super::generation::Generation;
 use super::instance::{Instance, StartError};
+use super::registry::Plugin;
 use super::slot::Slot;
 use crate::handler::Failure;
 
 /// The instances of one plugin on one shard.
 pub struct Pool {
+    /// The plugin's name.
+    name: Arc<str>,
+    /// The plugin, as an index into the configuration.
+    owner: usize,
     slot: Arc<Slot>,
     /// The slot's version that `current` and `idle` belong to.
     version: Cell<u64>,
@@ -41,9 +46,12 @@ pub(super) struct Lease<'a> {
 }
 
 impl Pool {
-    /// A pool of at most `limit` instances of the slot's generations.
-    pub fn new(slot: Arc<Slot>, limit: usize) -> Rc<Self> {
+    /// A pool of as many instances as the plugin may have on a shard, of its slot's generations.
+    pub fn new(plugin: &Plugin) -> Rc<Self> {
+        let slot = plugin.slot().clone();
         Rc::new(Self {
+            name: plugin.name().clone(),
+            owner: plugin.owner(),
             version: Cell::new(slot.version()),
             current: RefCell::new(slot.current()),
             slot,
@@ -52,8 +60,18 @@ impl Pool {
             starved: Cell::new(0),
             waiting: Cell::new(0),
             returned: Notify::new(),
-            limit,
+            limit: plugin.limits().instances as usize,
         })
+    }
+
+    /// The plugin's name.
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The plugin, as an index into the configuration.
+    pub(super) fn owner(&self) -> usize {
+        self.owner
     }
 
     /// Whether the next event would have to wait.

@@ -287,6 +287,11 @@ impl Plugin {
         &self.identity.name
     }
 
+    /// Its index in the configuration.
+    pub fn owner(&self) -> usize {
+        self.identity.owner
+    }
+
     /// The file it is loaded from.
     pub fn path(&self) -> &PathBuf {
         &self.path

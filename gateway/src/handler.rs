@@ -81,6 +81,9 @@ pub enum Failure {
     Memory(String),
     /// No instance could be had.
     Unavailable(String),
+    /// The generation refused the state that an earlier one left, and the connection can't stay
+    /// with that one.
+    Refused(String),
 }
 
 impl Failure {
@@ -93,6 +96,7 @@ impl Failure {
             Self::Deadline(why) => Self::Deadline(said(why)),
             Self::Memory(why) => Self::Memory(said(why)),
             Self::Unavailable(why) => Self::Unavailable(said(why)),
+            Self::Refused(why) => Self::Refused(said(why)),
         }
     }
 
@@ -104,6 +108,7 @@ impl Failure {
             Self::Deadline(_) => "deadline",
             Self::Memory(_) => "memory",
             Self::Unavailable(_) => "unavailable",
+            Self::Refused(_) => "refused",
         }
     }
 }
@@ -116,6 +121,7 @@ impl fmt::Display for Failure {
             Self::Deadline(why) => write!(f, "deadline missed: {why}"),
             Self::Memory(why) => write!(f, "memory limit: {why}"),
             Self::Unavailable(why) => write!(f, "no instance: {why}"),
+            Self::Refused(why) => write!(f, "state refused: {why}"),
         }
     }
 }

@@ -24,6 +24,7 @@ mod log;
 mod lower;
 mod member;
 mod packed;
+mod pins;
 mod pool;
 mod registry;
 mod slot;

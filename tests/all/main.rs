@@ -30,6 +30,7 @@ mod echo;
 mod effects;
 mod isolation;
 mod lifecycle;
+mod migrate;
 mod output;
 mod protocol;
 mod refused;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::Terms;
-use crate::close::CloseCause;
+use crate::close::{CloseCause, CloseFrame};
 use crate::config::{OnError, OnFailure};
 use crate::event::{Event, States};
 use crate::handler::{Batch, Failure, Handler, Request};
@@ -142,6 +142,8 @@ impl<H: Handler> Events<H> {
         self.shard.failed(name, event, failure);
         let closes = match failure {
             Failure::Handler(_) => self.terms.on_error == OnError::Close,
+            // Its client comes back to the new generation, and begins anew.
+            Failure::Refused(_) => return Some(CloseCause::Kicked(CloseFrame::restart())),
             _ => self.terms.on_failure == OnFailure::Close,
         };
         closes.then(|| CloseCause::Failed(failure.to_string()))

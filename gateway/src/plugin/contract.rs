@@ -21,6 +21,7 @@ const BATCH_HANDLER: &str = "tidegate:plugin/batch-handler@0.1.0";
 const UPGRADER: &str = "tidegate:plugin/upgrader@0.1.0";
 const DRAINER: &str = "tidegate:plugin/drainer@0.1.0";
 const TIMER: &str = "tidegate:plugin/timer@0.1.0";
+const MIGRATOR: &str = "tidegate:plugin/migrator@0.1.0";
 const LIFECYCLE: &str = "tidegate:plugin/lifecycle@0.1.0";
 
 type Fields<'a> = Vec<(&'a str, &'a [u8])>;
@@ -240,6 +241,7 @@ signatures! {
     OnDrain(u64) -> Result<(), String>;
     OnTimer(Option<u64>, &'a str) -> Result<(), String>;
     OnClose(u64, CloseCause<'a>) -> Result<(), String>;
+    MigrateState(&'a [u8], u64) -> Result<Vec<u8>, String>;
     OnLoad() -> Result<(), String>;
 }
 
@@ -303,6 +305,7 @@ pub(super) struct Exports {
     pub(super) on_upgrade: Option<Function>,
     pub(super) on_drain: Option<Function>,
     pub(super) on_timer: Option<Function>,
+    pub(super) migrate_state: Option<Function>,
     pub(super) on_load: Option<Function>,
 }
 
@@ -370,6 +373,7 @@ impl Exports {
             on_upgrade: function(UPGRADER, "on-upgrade")?,
             on_drain: function(DRAINER, "on-drain")?,
             on_timer: function(TIMER, "on-timer")?,
+            migrate_state: function(MIGRATOR, "migrate-state")?,
             on_load: function(LIFECYCLE, "on-load")?,
         })
     }

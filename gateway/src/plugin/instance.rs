@@ -8,8 +8,8 @@ use wasmtime::Store;
 use super::call::{Budget, bounded, call};
 use super::context::Context;
 use super::contract::{
-    self, ContractError, Export, Inbound, OnClose, OnDrain, OnLoad, OnMessage, OnMessages, OnOpen,
-    OnTimer, OnUpgrade, Signature, Verdict,
+    self, ContractError, Export, Inbound, MigrateState, OnClose, OnDrain, OnLoad, OnMessage,
+    OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
 };
 use super::generation::Generation;
 use super::packed::Packed;
@@ -29,6 +29,7 @@ pub(super) struct Instance {
     on_upgrade: Option<Export<OnUpgrade>>,
     on_drain: Option<Export<OnDrain>>,
     on_timer: Option<Export<OnTimer>>,
+    migrate_state: Option<Export<MigrateState>>,
     on_load: Option<Export<OnLoad>>,
 }
 
@@ -79,6 +80,7 @@ impl Instance {
             on_upgrade: optional_export(&mut store, &instance, exports.on_upgrade.as_ref())?,
             on_drain: optional_export(&mut store, &instance, exports.on_drain.as_ref())?,
             on_timer: optional_export(&mut store, &instance, exports.on_timer.as_ref())?,
+            migrate_state: optional_export(&mut store, &instance, exports.migrate_state.as_ref())?,
             on_load: optional_export(&mut store, &instance, exports.on_load.as_ref())?,
             store,
             suspended,
@@ -190,6 +192,29 @@ impl Instance {
             )),
             result => result,
         }
+    }
+
+    /// Whether it takes over the states that other generations left.
+    pub(super) fn migrates(&self) -> bool {
+        self.migrate_state.is_some()
+    }
+
+    /// Has the guest take over a state. There is no event: nothing it does takes effect.
+    pub(super) async fn migrate_state(
+        &mut self,
+        state: &[u8],
+        generation: u64,
+    ) -> Result<Vec<u8>, Failure> {
+        let Some(export) = &self.migrate_state else {
+            return Ok(state.to_vec());
+        };
+        let budget = self.store.data().budget;
+        let params = (state, generation);
+        let called =
+            call::<MigrateState>(&mut self.store, export, params, budget, &self.suspended).await;
+        self.store.data_mut().event_mut().discard();
+        let (result,) = called?;
+        result.map_err(Failure::Handler)
     }
 
     pub(super) async fn on_drain(&mut self, connection: u64) -> Result<(), Failure> {

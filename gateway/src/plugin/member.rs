@@ -6,11 +6,13 @@ use std::rc::Rc;
 use super::contract;
 use super::lower;
 use super::packed::Packed;
-use super::pool::Pool;
+use super::pins::Pin;
+use super::pool::{Lease, Pool};
 use crate::close::CloseCause;
-use crate::event::Event;
+use crate::event::{Event, State};
 use crate::handler::{Batch, Failure, Request};
 use crate::message::{ConnectionId, Message};
+use crate::shard;
 
 /// One plugin of a chain.
 pub(super) struct Member {
@@ -25,7 +27,7 @@ pub(super) struct Member {
 /// instance back unless it is dead.
 macro_rules! event {
     ($member:expr, $event:expr, |$instance:ident| $call:expr) => {{
-        let mut lease = $member.pool.lease().await?;
+        let mut lease = $member.lease($event).await?;
         $event.member = $member.place;
         $event.owner = $member.pool.owner();
         $event.generation = lease.generation();
@@ -52,6 +54,74 @@ impl Member {
 
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// An instance for an event: of the current generation, or of that which its connection stays
+    /// with.
+    async fn lease(&self, event: &mut Event) -> Result<Lease, Failure> {
+        let Some(state) = event.states.get(self.place) else {
+            return self.pool.lease().await;
+        };
+        if let Some(pool) = self.pinned(state) {
+            return pool.lease().await;
+        }
+        let mut lease = self.pool.lease().await?;
+        // The state may only have changed hands here while the event waited for the instance.
+        let (is_kept, generation) = (!state.bytes.is_empty(), state.generation);
+        if is_kept && generation != lease.generation() && lease.instance().migrates() {
+            return Box::pin(self.take_over(event, lease)).await;
+        }
+        Ok(lease)
+    }
+
+    fn pinned(&self, state: &State) -> Option<Rc<Pool>> {
+        let pin = state.pin.as_ref()?.downcast_ref::<Pin>()?;
+        self.pool.pinned(pin)
+    }
+
+    /// Has a generation take over the state that another has left. If it refuses, the connection
+    /// stays with that other one, or is to be closed.
+    async fn take_over(&self, event: &mut Event, mut lease: Lease) -> Result<Lease, Failure> {
+        let max = event.state_max;
+        let state = event.states.get_mut(self.place);
+        let migrated = lease
+            .instance()
+            .migrate_state(&state.bytes, state.generation)
+            .await;
+        let refusal = match migrated {
+            Ok(bytes) if bytes.len() <= max => {
+                state.bytes = bytes;
+                state.generation = lease.generation();
+                return Ok(lease);
+            }
+            Ok(bytes) => Failure::Handler(format!(
+                "migrate-state returned {} bytes, over `limits.state` of the route ({max})",
+                bytes.len()
+            )),
+            Err(failure) => failure,
+        };
+        if matches!(refusal, Failure::Handler(_)) {
+            lease.keep();
+        } else {
+            drop(lease);
+        }
+        if self.pool.keeps_refused()
+            && let Some(pin) = self.pool.pin(state.generation)
+            && let Some(pool) = self.pool.pinned(&pin)
+        {
+            state.pin = Some(pin);
+            shard::with_current(|shard| {
+                if let Some(shard) = shard {
+                    shard.failed("migrate", event, &refusal);
+                }
+            });
+            return pool.lease().await;
+        }
+        // What was opened must be closed, on whatever generation there is (G2).
+        if event.closed {
+            return self.pool.lease().await;
+        }
+        Err(Failure::Refused(refusal.to_string()))
     }
 
     pub(super) async fn upgrade(

@@ -7,6 +7,7 @@ mod loader;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -99,6 +100,7 @@ pub struct Plugin {
     watched: bool,
     keep: usize,
     slot: Arc<Slot>,
+    pinned: Arc<AtomicUsize>,
     /// Written by loads and rollbacks, read by the admin side; no event touches it.
     record: Mutex<Record>,
 }
@@ -130,6 +132,8 @@ pub struct Status {
     pub swaps: u64,
     /// Loads that were refused.
     pub refusals: u64,
+    /// Connections that stay with earlier generations, because a later one refused their state.
+    pub pinned: usize,
 }
 
 impl Registry {
@@ -278,6 +282,7 @@ impl Plugin {
             watched: config.watch,
             keep: config.history,
             slot: Arc::default(),
+            pinned: Arc::default(),
             record: Mutex::default(),
         }
     }
@@ -307,6 +312,11 @@ impl Plugin {
         &self.slot
     }
 
+    /// How many connections stay with earlier generations, because a later one refused their state.
+    pub fn pinned(&self) -> &Arc<AtomicUsize> {
+        &self.pinned
+    }
+
     /// Its limits.
     pub fn limits(&self) -> &config::PluginLimits {
         &self.identity.limits
@@ -324,6 +334,7 @@ impl Plugin {
             last_error: record.last_error.clone(),
             swaps: record.swaps,
             refusals: record.refusals,
+            pinned: self.pinned.load(Ordering::Relaxed),
         }
     }
 

@@ -77,13 +77,13 @@ impl<const N: usize> Family<N> {
 #[derive(Debug)]
 pub struct Counters {
     /// Events handed to a handler, by event.
-    pub events: Family<6>,
+    pub events: Family<7>,
     /// Events whose handler did not return `ok`, by [`Failure::name`](crate::handler::Failure::name).
     pub failures: Family<6>,
     /// Connections ended, by [`CloseCause::name`](crate::close::CloseCause::name).
     pub closes: Family<8>,
-    /// Upgrade requests and sockets that did not become a connection, by reason.
-    pub refusals: Family<8>,
+    /// Requests and sockets that became neither a connection nor an answer of a plugin, by reason.
+    pub refusals: Family<9>,
     /// Messages not delivered, by reason.
     pub drops: Family<5>,
     /// HTTP requests that plugins sent, by result.
@@ -116,7 +116,9 @@ pub struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self {
-            events: Family::new(["message", "open", "close", "drain", "upgrade", "timer"]),
+            events: Family::new([
+                "message", "open", "close", "drain", "upgrade", "request", "timer",
+            ]),
             failures: Family::new([
                 "error",
                 "trap",
@@ -141,6 +143,7 @@ impl Default for Counters {
                 "route",
                 "origin",
                 "malformed",
+                "too-large",
                 "handler",
                 "failed",
                 "handshake",

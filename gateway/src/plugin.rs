@@ -18,6 +18,7 @@ mod engine;
 mod generation;
 mod guest;
 mod host;
+mod incoming;
 mod instance;
 mod load;
 mod log;

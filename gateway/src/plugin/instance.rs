@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use bytes::Bytes;
+use hyper::{Request, Response};
 use tokio::sync::Semaphore;
 use wasmtime::Store;
 
@@ -13,6 +15,7 @@ use super::contract::{
     OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
 };
 use super::generation::Generation;
+use super::incoming::{self, OnRequest};
 use super::outgoing::Outgoing;
 use super::packed::Packed;
 use super::slot::Slot;
@@ -32,6 +35,7 @@ pub(super) struct Instance {
     on_drain: Option<Export<OnDrain>>,
     on_timer: Option<Export<OnTimer>>,
     migrate_state: Option<Export<MigrateState>>,
+    on_request: Option<Export<OnRequest>>,
     on_load: Option<Export<OnLoad>>,
 }
 
@@ -88,6 +92,7 @@ impl Instance {
             on_drain: optional_export(&mut store, &instance, exports.on_drain.as_ref())?,
             on_timer: optional_export(&mut store, &instance, exports.on_timer.as_ref())?,
             migrate_state: optional_export(&mut store, &instance, exports.migrate_state.as_ref())?,
+            on_request: optional_export(&mut store, &instance, exports.on_request.as_ref())?,
             on_load: optional_export(&mut store, &instance, exports.on_load.as_ref())?,
             store,
             suspended,
@@ -131,6 +136,18 @@ impl Instance {
         let (answer,) =
             call::<OnUpgrade>(&mut self.store, export, (request,), budget, &self.suspended).await?;
         Ok(Some(answer))
+    }
+
+    /// Answers a plain HTTP request.
+    pub(super) async fn on_request(
+        &mut self,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, Failure> {
+        let Some(export) = &self.on_request else {
+            let why = "this generation of the plugin answers no requests";
+            return Err(Failure::Unavailable(why.to_owned()));
+        };
+        incoming::respond(&mut self.store, export, request, &self.suspended).await
     }
 
     pub(super) async fn on_open(

@@ -112,6 +112,14 @@ impl Pool {
         self.owner
     }
 
+    /// Whether the generation that is current now answers plain HTTP requests.
+    pub(super) fn answers_requests(&self) -> bool {
+        self.tidy();
+        let current = self.current.borrow();
+        let exports = current.as_ref().map(|current| current.exports());
+        exports.is_some_and(|exports| exports.on_request.is_some())
+    }
+
     /// Whether the next event would have to wait.
     pub(super) fn is_busy(&self) -> bool {
         self.busy.get() >= self.limit

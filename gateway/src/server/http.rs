@@ -1,10 +1,15 @@
 //! The HTTP side: requests, upgrades, refusals. Nothing of it stays in memory once a connection
 //! has been upgraded.
 
+mod carried;
+mod patience;
+mod plain;
 mod rules;
 
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::net::{self, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -22,12 +27,13 @@ use super::compression::Agreed;
 use super::gate::Ticket;
 use super::origin;
 use super::refusal::Refusal;
-use super::site::{Place, Site};
+use super::site::{Exchange, Place, Site};
 use crate::codec::deflate::Agreement;
 use crate::connection::{self, Deflate, Upgraded};
 use crate::console::Body;
 use crate::handler::{Accept, Failure, Handler, Reject, Request, Upgrade};
 
+use patience::Patient;
 use rules::{check, describe, is_ours, is_upgrade, parse_field, validate};
 
 type HttpRequest = hyper::Request<Incoming>;
@@ -39,23 +45,50 @@ pub(super) async fn serve<H: Handler>(
     socket: TcpStream,
     peer: SocketAddr,
 ) {
-    // The ticket goes with the socket: to the connection, if it becomes one.
-    let ticket = Rc::new(std::cell::Cell::new(Some(ticket)));
+    let held = Rc::new(Held {
+        ticket: Cell::new(Some(ticket)),
+        exchange: OnceCell::new(),
+    });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(site.handshake_timeout)
         .max_buf_size(site.headers_max);
     let service = service_fn(|request| {
-        let (site, ticket) = (site.clone(), ticket.clone());
-        async move { Ok::<_, Infallible>(respond(&site, peer, request, &ticket).await) }
+        let (site, held) = (site.clone(), held.clone());
+        async move { Ok::<_, Infallible>(respond(&site, peer, request, &held).await) }
     });
-    let served = http
-        .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
+    let socket = TokioIo::new(Patient::new(socket, site.handshake_timeout));
+    let served = http.serve_connection(socket, service).with_upgrades();
+    let mut served = pin!(served);
+    let served = tokio::select! {
+        served = served.as_mut() => served,
+        () = site.drain_begun() => {
+            if held.is_answering() {
+                served.as_mut().graceful_shutdown();
+            }
+            served.await
+        }
+    };
+    // A client that has had its answers may leave as it likes.
+    if let Err(error) = served
+        && !held.is_answering()
+    {
         site.shard().counters().refusals.count("handshake");
         tracing::debug!(%peer, "handshake failed: {error}");
+    }
+}
+
+/// What a socket holds while it speaks HTTP.
+struct Held {
+    /// Goes with the socket: to the connection, if it becomes one.
+    ticket: Cell<Option<Ticket>>,
+    /// Since it has sent a plain request that a plugin answers.
+    exchange: OnceCell<Exchange>,
+}
+
+impl Held {
+    fn is_answering(&self) -> bool {
+        self.exchange.get().is_some()
     }
 }
 
@@ -63,13 +96,20 @@ async fn respond<H: Handler>(
     site: &Rc<Site<H>>,
     peer: SocketAddr,
     mut request: HttpRequest,
-    ticket: &std::cell::Cell<Option<Ticket>>,
+    held: &Held,
 ) -> Response<Body> {
     if let Some(console) = site.console()
         && !is_upgrade(request.headers())
         && let Some(response) = console.respond(&request)
     {
         return response;
+    }
+    if !is_upgrade(request.headers()) {
+        let begin = || {
+            held.exchange.get_or_init(|| site.begin_exchange());
+        };
+        let answered = plain::respond(site, peer, request, begin).await;
+        return answered.unwrap_or_else(|refused| refused.response(site));
     }
     let on_upgrade = hyper::upgrade::on(&mut request);
     let granted = match upgrade(site, peer, &request).await {
@@ -91,7 +131,7 @@ async fn respond<H: Handler>(
     });
     let response = switching_protocols(&key, &accept, agreement.as_ref());
     let terms = place.terms.clone();
-    let (site, socket_ticket) = (site.clone(), ticket.take());
+    let (site, socket_ticket) = (site.clone(), held.ticket.take());
     tokio::task::spawn_local(async move {
         match upgraded(on_upgrade).await {
             Ok((stream, early)) => {
@@ -156,12 +196,7 @@ async fn upgrade<'s, H: Handler>(
 ) -> Result<Granted<'s, H>, Refused> {
     let (place, params) = site.find(http.uri().path()).ok_or(Refusal::Route)?;
     let key = check(http)?.clone();
-    let field = |name| {
-        http.headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
-    if !origin::is_allowed(&place.origins, field(header::ORIGIN), field(header::HOST)) {
+    if !origin::allows(&place.origins, http.headers()) {
         return Err(Refusal::Origin.into());
     }
     if site.is_draining() {
@@ -169,7 +204,7 @@ async fn upgrade<'s, H: Handler>(
     }
     let connection_ticket = site.admit_connection().ok_or(Refusal::Full)?;
     let request = describe(http, params, peer)?;
-    let accept = ask(site, place, &request).await?;
+    let accept = ask(site, place, &request, None).await?;
     validate(&accept, &request).map_err(|why| {
         tracing::warn!(path = request.path, "upgrade failed: {why}");
         Refusal::Failed(why)
@@ -188,16 +223,22 @@ async fn upgrade<'s, H: Handler>(
     })
 }
 
-/// Asks the handler.
+/// Asks the handler about an upgrade, or about a plain request for the plugin at that place in the
+/// chain.
 async fn ask<H: Handler>(
     site: &Site<H>,
     place: &Place<H>,
     request: &Request,
+    responder: Option<usize>,
 ) -> Result<Accept, Refused> {
     let shard = site.shard();
     shard.counters().events.count("upgrade");
     let mut event = place.terms.take_event();
-    let decision = place.terms.handler.upgrade(&mut event, request).await;
+    let handler = &place.terms.handler;
+    let decision = match responder {
+        None => handler.upgrade(&mut event, request).await,
+        Some(responder) => handler.admit(&mut event, request, responder).await,
+    };
     let answer = match decision {
         Ok(upgrade) => {
             match upgrade {
@@ -311,9 +352,9 @@ fn refuse(refusal: &Refusal) -> Response<Body> {
 async fn upgraded(on_upgrade: OnUpgrade) -> Result<(net::TcpStream, Bytes), String> {
     let upgraded = on_upgrade.await.map_err(|error| error.to_string())?;
     let parts = upgraded
-        .downcast::<TokioIo<TcpStream>>()
+        .downcast::<TokioIo<Patient<TcpStream>>>()
         .map_err(|_| "the upgraded stream is not the socket it was served on".to_owned())?;
-    let stream = parts.io.into_inner().into_std();
+    let stream = parts.io.into_inner().into_inner().into_std();
     // A copy: the buffer it came in is the handshake's and would stay for the connection's life.
     Ok((
         stream.map_err(|error| error.to_string())?,

@@ -28,6 +28,7 @@ mod config;
 mod dev;
 mod echo;
 mod effects;
+mod event_stream;
 mod isolation;
 mod lifecycle;
 mod migrate;

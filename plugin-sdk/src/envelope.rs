@@ -48,7 +48,7 @@
 //! | `forbidden` | needs a role that the user has not; `details.role` names it |
 //! | `internal` | met a fault of the plugin's; its text is in the gateway's log only |
 //!
-//! A plugin adds codes of its own: see [`Fault`](crate::Fault).
+//! A plugin adds codes of its own: see [`Fault`].
 //!
 //! # What they hear of
 //!

@@ -18,7 +18,7 @@ struct Event<'a, T: ?Sized> {
     payload: &'a T,
 }
 
-/// An event in the [standard envelope](self), to be sent or published; the ways that do both at once are
+/// An event in the [standard envelope](crate::envelope), to be sent or published; the ways that do both at once are
 /// [`publish_event`](crate::publish_event), [`Connection::send_event`](crate::Connection::send_event) and
 /// [`Connection::publish_event_to_others`](crate::Connection::publish_event_to_others).
 ///

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use crate::close::{CloseCause, CloseFrame, NO_STATUS};
 use crate::codec::{Batch, Item, Reader, Violation};
 use crate::config::{OnError, OnFailure, RouteLimits};
+use crate::event::States;
 use crate::handler::{Handler, Request};
 use crate::message::Message;
 use crate::shard::{Deflation, Seat, Shard, Wake};
@@ -36,8 +37,8 @@ use inflation::Inflation;
 pub struct Terms<H> {
     /// Handles their events.
     pub handler: H,
-    /// Which plugin that is: sends reach the connections of the same plugin only.
-    pub owner: usize,
+    /// Which plugins those are: sends of a plugin reach the connections that it serves only.
+    pub owners: Rc<[usize]>,
     /// The route's limits.
     pub limits: Arc<RouteLimits>,
     /// After a trap, a missed deadline or a memory limit.
@@ -56,8 +57,8 @@ pub struct Upgraded {
     pub early: Bytes,
     /// The request that opened it.
     pub request: Request,
-    /// The first state.
-    pub state: Vec<u8>,
+    /// The first states.
+    pub states: States,
     /// How messages are compressed, if they are.
     pub deflate: Option<Deflate>,
     /// What is to be held as long as the connection lives.
@@ -105,7 +106,7 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
         stream,
         early,
         request,
-        state,
+        states,
         deflate,
         tickets,
     } = upgraded;
@@ -115,7 +116,12 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
     };
     let deflation = deflate.map(|deflate| deflate.deflation);
     let shard = driver.shard();
-    let seat = match shard.admit(stream, terms.limits.clone(), terms.owner, deflation) {
+    let seat = match shard.admit(
+        stream,
+        terms.limits.clone(),
+        terms.owners.clone(),
+        deflation,
+    ) {
         Ok(seat) => seat,
         Err(error) => {
             return tracing::warn!(peer = %request.peer, "failed to watch a socket: {error}");
@@ -123,7 +129,7 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
     };
     driver.reserve(seat);
     let mut connection = Connection {
-        events: Events::new(shard.clone(), terms.clone(), seat, state),
+        events: Events::new(shard.clone(), terms.clone(), seat, states),
         terms,
         seat,
         reader,
@@ -164,14 +170,15 @@ impl<H: Handler> Connection<H> {
 
     /// Handles what has come: one read's worth, so that others have their turn.
     async fn step(mut self) -> (Self, Step) {
-        match self.shard().take_wake(self.seat) {
-            Some(Wake::Close(cause)) => return (self, Step::Ended(cause.into())),
-            Some(Wake::Drained) => {
-                if let Some(cause) = Box::pin(self.events.drained()).await {
-                    return (self, Step::Ended(cause.into()));
-                }
+        while let Some(wake) = self.shard().take_wake(self.seat) {
+            let ended = match wake {
+                Wake::Close(cause) => Some(cause),
+                Wake::Drained => Box::pin(self.events.drained()).await,
+                Wake::Fired => Box::pin(self.fired()).await,
+            };
+            if let Some(cause) = ended {
+                return (self, Step::Ended(cause.into()));
             }
-            None => {}
         }
         let mut scratch = self.shard().take_scratch();
         let step = match self.shard().read(self.seat, &mut scratch) {
@@ -183,6 +190,18 @@ impl<H: Handler> Connection<H> {
         };
         self.shard().give_scratch(scratch);
         (self, step)
+    }
+
+    /// Handles the timers that have fired.
+    async fn fired(&mut self) -> Option<CloseCause> {
+        while let Some((owner, name)) = self.shard().take_timer(self.seat) {
+            let ended = self.events.timer(owner, &name).await;
+            let ended = ended.or_else(|| self.shard().take_close(self.seat));
+            if ended.is_some() {
+                return ended;
+            }
+        }
+        None
     }
 
     /// Handles the bytes of one read, in the shard's buffer as long as no one else has to wait
@@ -316,6 +335,7 @@ impl<H: Handler> Connection<H> {
         shard.counters().closes.count(cause.name());
         shard.close(self.seat, cause);
         shard.unsubscribe_all(self.seat);
+        shard.clear_timers(self.seat);
         self.events.closed(cause).await;
         if !matches!(cause, CloseCause::Lost(_)) {
             // A peer that does not read or answer holds its place no longer than this.

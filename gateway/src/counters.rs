@@ -77,9 +77,9 @@ impl<const N: usize> Family<N> {
 #[derive(Debug)]
 pub struct Counters {
     /// Events handed to a handler, by event.
-    pub events: Family<5>,
+    pub events: Family<6>,
     /// Events whose handler did not return `ok`, by [`Failure::name`](crate::handler::Failure::name).
-    pub failures: Family<5>,
+    pub failures: Family<6>,
     /// Connections ended, by [`CloseCause::name`](crate::close::CloseCause::name).
     pub closes: Family<8>,
     /// Upgrade requests and sockets that did not become a connection, by reason.
@@ -114,8 +114,15 @@ pub struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self {
-            events: Family::new(["message", "open", "close", "drain", "upgrade"]),
-            failures: Family::new(["error", "trap", "deadline", "memory", "unavailable"]),
+            events: Family::new(["message", "open", "close", "drain", "upgrade", "timer"]),
+            failures: Family::new([
+                "error",
+                "trap",
+                "deadline",
+                "memory",
+                "unavailable",
+                "refused",
+            ]),
             closes: Family::new([
                 "peer",
                 "lost",

@@ -11,6 +11,7 @@ use foldhash::HashMap;
 use crate::close::CloseFrame;
 use crate::codec::{self, Opcode};
 use crate::message::{ConnectionId, Message};
+use crate::shard::Schedule;
 
 /// One thing a handler did.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +50,26 @@ pub enum Effect {
     Unsubscribe {
         /// The topic's name.
         topic: Box<str>,
+    },
+    /// A timer is set.
+    SetTimer {
+        /// The plugin that is told when it fires.
+        owner: usize,
+        /// Whether it is the event's connection's, or the plugin's own.
+        of_connection: bool,
+        /// Its name.
+        name: Box<str>,
+        /// When it fires.
+        schedule: Schedule,
+    },
+    /// A timer is cleared.
+    ClearTimer {
+        /// The plugin that has set it.
+        owner: usize,
+        /// Whether it is the event's connection's, or the plugin's own.
+        of_connection: bool,
+        /// Its name.
+        name: Box<str>,
     },
     /// The event's connection is closed.
     Close(CloseFrame),
@@ -161,8 +182,8 @@ impl Effects {
         self.list.push(effect);
     }
 
-    /// Copies a send or publish of another event of the plugin `sender`, frame included. Other
-    /// effects belong to their own connection and shard and are not copied.
+    /// Copies a send, a publish or a timer of the plugin's own from another event, of the plugin
+    /// `sender`. Other effects belong to their own connection and shard and are not copied.
     pub fn copy(&mut self, from: &Effects, effect: &Effect, sender: usize) {
         match effect {
             Effect::Send {
@@ -194,7 +215,29 @@ impl Effects {
                     compress: *compress,
                 });
             }
-            Effect::Subscribe { .. }
+            Effect::SetTimer {
+                owner,
+                of_connection: false,
+                name,
+                schedule,
+            } => self.list.push(Effect::SetTimer {
+                owner: *owner,
+                of_connection: false,
+                name: name.clone(),
+                schedule: *schedule,
+            }),
+            Effect::ClearTimer {
+                owner,
+                of_connection: false,
+                name,
+            } => self.list.push(Effect::ClearTimer {
+                owner: *owner,
+                of_connection: false,
+                name: name.clone(),
+            }),
+            Effect::SetTimer { .. }
+            | Effect::ClearTimer { .. }
+            | Effect::Subscribe { .. }
             | Effect::Unsubscribe { .. }
             | Effect::Close(_)
             | Effect::Overflow { .. } => {}

@@ -7,6 +7,7 @@
 mod compression;
 mod gate;
 mod http;
+mod lone;
 mod origin;
 mod refusal;
 mod site;
@@ -28,7 +29,7 @@ use crate::directory::Directory;
 use crate::handler::Handler;
 use crate::message::ConnectionId;
 use crate::plugin::{Pool, Registry};
-use crate::shard::{Link, Mail};
+use crate::shard::{Link, Mail, Shard};
 
 use gate::Gate;
 
@@ -54,8 +55,8 @@ struct Plan<F> {
 }
 
 impl Server {
-    /// Starts the shards. `handler` makes a route's handler over one shard's pool of a plugin; it
-    /// is called on the shard's thread.
+    /// Starts the shards. `handler` makes a route's handler over a shard and its pools of the route's
+    /// plugins; it is called on the shard's thread.
     pub fn start<H, F>(
         listener: TcpListener,
         config: Arc<Config>,
@@ -65,7 +66,7 @@ impl Server {
     ) -> io::Result<Self>
     where
         H: Handler,
-        F: Fn(Rc<Pool>) -> H + Send + Sync + 'static,
+        F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H + Send + Sync + 'static,
     {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;

@@ -220,6 +220,8 @@ struct Shown {
     kept: Vec<u64>,
     state: &'static str,
     last_error: Option<ShownError>,
+    /// Connections that stay with earlier generations.
+    pinned: usize,
 }
 
 #[derive(Serialize)]
@@ -243,6 +245,7 @@ fn shown(status: &Status) -> Shown {
         digest: current.map(|(_, digest, _)| format!("sha256:{digest}")),
         loaded: current.map(|(.., loaded)| seconds(*loaded)),
         kept: status.kept.clone(),
+        pinned: status.pinned,
         state,
         last_error: status.last_error.as_ref().map(|(at, message)| ShownError {
             at: seconds(*at),

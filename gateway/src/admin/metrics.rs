@@ -178,6 +178,16 @@ impl Snapshot {
             number.encode(metric.encode_family(&[("plugin", &*plugin.name)])?)?;
         }
         let mut metric = encoder.encode_descriptor(
+            "plugin_pinned_connections",
+            "Connections that stay with earlier generations, because a later one refused their state",
+            None,
+            MetricType::Gauge,
+        )?;
+        for plugin in &self.plugins {
+            let pinned = ConstGauge::new(i64::try_from(plugin.pinned).unwrap_or(i64::MAX));
+            pinned.encode(metric.encode_family(&[("plugin", &*plugin.name)])?)?;
+        }
+        let mut metric = encoder.encode_descriptor(
             "plugin_loads",
             "Loads and rollbacks, by result",
             None,

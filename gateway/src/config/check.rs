@@ -9,6 +9,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::{CompressionMode, Config, Plugin, Route, SlowConsumer};
 
+/// The longest chain: each member is a call for every message, so more is a mistake.
+const CHAIN_MAX: usize = 16;
+
 /// Something wrong with decoded values.
 pub(super) struct Problem {
     /// Dotted paths of the values involved, elements of arrays by index; the one to change first.
@@ -145,27 +148,29 @@ fn conflict(error: &InsertError) -> String {
 }
 
 fn chain(route: &Route, plugins: &[Plugin]) -> Option<String> {
-    let path = &route.path;
-    let name = match route.plugins.as_slice() {
-        [] => {
-            return Some(format!(
-                "route {path:?} names no plugin: add one, like plugins = [\"chat\"]"
-            ));
-        }
-        [name] => name,
-        names => {
-            let count = names.len();
-            return Some(format!(
-                "route {path:?} names {count} plugins: chains are not there yet, name one"
-            ));
-        }
-    };
+    let (path, count) = (&route.path, route.plugins.len());
+    if count == 0 {
+        return Some(format!(
+            "route {path:?} names no plugin: add one, like plugins = [\"chat\"]"
+        ));
+    }
+    if count > CHAIN_MAX {
+        return Some(format!(
+            "route {path:?} names {count} plugins: a chain has at most {CHAIN_MAX}"
+        ));
+    }
+    let mut named = HashSet::new();
+    if let Some(twice) = route.plugins.iter().find(|name| !named.insert(*name)) {
+        return Some(format!(
+            "route {path:?} names plugin {twice:?} twice: name it once"
+        ));
+    }
     // A plugin whose own name was wrong or missing may be the one that is meant; that it is wrong
     // has been said.
     let nameless = plugins.is_empty() || plugins.iter().any(|plugin| plugin.name.is_empty());
-    if nameless || plugins.iter().any(|plugin| plugin.name == *name) {
-        return None;
-    }
+    let is_known = |name: &String| plugins.iter().any(|plugin| plugin.name == *name);
+    let name = route.plugins.iter().find(|name| !is_known(name));
+    let name = name.filter(|_| !nameless)?;
     let known: Vec<_> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     let advice = super::wording::choose(name, &known);
     Some(format!(

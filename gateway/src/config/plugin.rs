@@ -121,8 +121,7 @@ pub struct PluginLimits {
     /// are already a stream. A shorter one is an error in the guest.
     #[serde(deserialize_with = "units::duration")]
     pub timer: Duration,
-    /// How many connections may stay with earlier generations because their state was refused, on each
-    /// shard. Default 1024: enough to see the fault and mend it, at some instances of old code. Those
+    /// How many connections may stay with earlier generations because their state was refused. Default 1024: enough to see the fault and mend it, at some instances of old code. Those
     /// beyond it are closed with 1012.
     #[serde(deserialize_with = "units::count::<_, _, 0, 1_048_576>")]
     pub pinned: usize,

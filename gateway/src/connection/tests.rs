@@ -11,7 +11,8 @@ use super::*;
 use crate::codec;
 use crate::counters::Counters;
 use crate::directory::Directory;
-use crate::handler::{Accept, Batch, Event, Failure, Upgrade};
+use crate::event::Event;
+use crate::handler::{Accept, Batch, Failure, Upgrade};
 use crate::shard::{Delivery, Link};
 
 mod ends;
@@ -62,7 +63,7 @@ impl Fake {
                 })),
             "set-state" => event.next_state = Some(rest.as_bytes().to_vec()),
             "state" => {
-                let state = String::from_utf8(event.state.clone()).unwrap();
+                let state = String::from_utf8(event.state().to_vec()).unwrap();
                 event.effects.send(me, Message::Text(&state), true);
             }
             "wait" => self.release.notified().await,
@@ -118,9 +119,14 @@ impl Handler for Rc<Fake> {
             if stops || handled == messages.len() {
                 return Batch { handled, last };
             }
-            event.commit(&self.shard, 0);
+            event.commit(&self.shard);
         }
         unreachable!("there is at least one message");
+    }
+
+    async fn timer(&self, event: &mut Box<Event>, _: usize, name: &str) -> Result<(), Failure> {
+        self.note(format!("timer {name}"));
+        self.obey(event, name).await
     }
 
     async fn drain(&self, event: &mut Box<Event>) -> Result<(), Failure> {
@@ -181,7 +187,7 @@ fn with_limits(limits: RouteLimits, test: impl AsyncFnOnce(&mut Bench)) {
         });
         let terms = Rc::new(Terms {
             handler: fake.clone(),
-            owner: 0,
+            owners: [0].into(),
             limits: Arc::new(limits),
             on_failure: OnFailure::Close,
             on_error: OnError::Keep,
@@ -204,7 +210,7 @@ impl Bench {
     fn after(&mut self, on_failure: OnFailure, on_error: OnError) {
         self.terms = Rc::new(Terms {
             handler: self.fake.clone(),
-            owner: 0,
+            owners: [0].into(),
             limits: self.terms.limits.clone(),
             on_failure,
             on_error,
@@ -226,6 +232,8 @@ impl Bench {
         // So that a peer that does not read is noticed after kilobytes.
         let options = socket2::SockRef::from(&stream);
         options.set_send_buffer_size(16 << 10).unwrap();
+        let mut states = States::default();
+        states.set(0, b"first".to_vec(), 1);
         let upgraded = Upgraded {
             stream: stream.into_std().unwrap(),
             early: Bytes::copy_from_slice(early),
@@ -237,7 +245,7 @@ impl Bench {
                 peer,
                 subprotocols: Vec::new(),
             },
-            state: b"first".to_vec(),
+            states,
             deflate: None,
             tickets: Box::new(()),
         };

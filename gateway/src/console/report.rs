@@ -193,6 +193,12 @@ fn line(effects: &Effects, effect: &Effect) -> String {
         } => format!("subscribe {topic} as {label}"),
         Effect::Subscribe { topic, label: None } => format!("subscribe {topic}"),
         Effect::Unsubscribe { topic } => format!("unsubscribe {topic}"),
+        Effect::SetTimer { name, schedule, .. } => {
+            let every = schedule.every;
+            let every = every.map_or_else(String::new, |every| format!(", then every {every:?}"));
+            format!("set timer {name} in {:?}{every}", schedule.delay)
+        }
+        Effect::ClearTimer { name, .. } => format!("clear timer {name}"),
         Effect::Overflow { to } => format!("close {to}: its outbox is full"),
         Effect::Close(frame) if frame.reason.is_empty() => format!("close {}", frame.code),
         Effect::Close(frame) => format!("close {} {:?}", frame.code, frame.reason),

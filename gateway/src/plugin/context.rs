@@ -11,8 +11,8 @@ use super::call::Budget;
 use super::generation::Generation;
 use super::log::GuestLog;
 use super::slot::Slot;
-use crate::config::PluginLimits;
-use crate::handler::Event;
+use crate::config::{PluginGrants, PluginLimits};
+use crate::event::Event;
 use crate::shard::Shard;
 
 /// A table with more elements than this is not a program but an attack.
@@ -27,10 +27,9 @@ pub(super) struct Context {
     /// Where the pool looks for the current generation, and what it saw there when it started
     /// this instance.
     slot: Option<(Arc<Slot>, u64)>,
-    /// Which plugin this is, as an index into the configuration.
-    pub(super) owner: usize,
     pub(super) generation: u64,
     pub(super) limits: Arc<PluginLimits>,
+    pub(super) grants: Arc<PluginGrants>,
     memory: MemoryLimit,
     /// Ticks of the engine's clock that the guest may still run in this event. Only ticks that
     /// pass while it runs count, so a guest is not killed for waiting its turn.
@@ -62,7 +61,6 @@ impl Context {
             batch: Progress::Ended,
             slot: None,
             suspended,
-            owner: generation.owner(),
             generation: generation.number(),
             memory: MemoryLimit {
                 bytes: limits.memory,
@@ -77,6 +75,7 @@ impl Context {
                 .allow_udp(false)
                 .build(),
             table: ResourceTable::new(),
+            grants: generation.grants().clone(),
             limits,
         }
     }
@@ -148,14 +147,13 @@ impl Context {
         let Progress::Until(len) = self.batch else {
             return false;
         };
-        let owner = self.owner;
         self.ticks_left = self.budget.ticks;
         let is_current = match &self.slot {
             Some((slot, version)) => slot.version() == *version,
             None => true,
         };
         let event = self.event_mut();
-        event.commit(shard, owner);
+        event.commit(shard);
         event.handled += 1;
         let goes_on = event.handled < len
             && event.kicked.is_none()

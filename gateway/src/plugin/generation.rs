@@ -119,6 +119,11 @@ impl Generation {
         &self.identity.limits
     }
 
+    /// What becomes of a connection whose state it refuses.
+    pub(super) fn on_refused_state(&self) -> OnRefusedState {
+        self.identity.on_refused_state
+    }
+
     /// What the plugin may use.
     pub fn grants(&self) -> &Arc<PluginGrants> {
         &self.identity.grants

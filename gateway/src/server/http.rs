@@ -99,7 +99,7 @@ async fn respond<H: Handler>(
                     stream,
                     early,
                     request,
-                    state: accept.state,
+                    states: accept.states,
                     deflate,
                     tickets: Box::new((socket_ticket, connection_ticket, agreed)),
                 };
@@ -200,17 +200,15 @@ async fn ask<H: Handler>(
     let decision = place.terms.handler.upgrade(&mut event, request).await;
     let answer = match decision {
         Ok(upgrade) => {
-            if matches!(upgrade, Upgrade::Accept(_)) {
-                event.commit(shard, place.terms.owner);
+            match upgrade {
+                Upgrade::Accept(_) => event.commit(shard),
+                Upgrade::Reject(_) => event.discard(),
             }
             Ok(upgrade)
         }
         Err(failure) => {
-            shard.counters().failures.count(failure.name());
-            if shard.may_log_failure() {
-                let (path, generation) = (&request.path, event.generation);
-                tracing::warn!(path, generation, event = "upgrade", "{failure}");
-            }
+            event.discard();
+            shard.failed("upgrade", &event, &failure);
             Err(match failure {
                 Failure::Unavailable(_) => Refusal::Unavailable,
                 _ => Refusal::Failed(failure.to_string()),

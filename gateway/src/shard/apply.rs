@@ -1,7 +1,7 @@
 //! Effects put into force: sends and publishes to this shard's connections, and on to the others.
 
 use super::table::{Audience, Frame};
-use super::{Seat, Shard};
+use super::{Seat, Shard, Whose};
 use crate::close::{CloseCause, CloseFrame};
 use crate::effects::{Effect, Effects};
 use crate::message::ConnectionId;
@@ -53,6 +53,9 @@ impl Shard {
                         self.directory.unsubscribed(self.index, topic, seat.id);
                     }
                 }
+                Effect::SetTimer { .. } | Effect::ClearTimer { .. } => {
+                    self.apply_timer(seat, owner, effects, effect);
+                }
                 Effect::Close(frame) => close = close.or_else(|| Some(frame.clone())),
                 Effect::Overflow { to } => {
                     self.request_close(*to, CloseCause::SlowConsumer);
@@ -72,7 +75,9 @@ impl Shard {
                     compress,
                     sender,
                 } => {
-                    if *sender == self.table.borrow().owner(*to) {
+                    let is_served =
+                        sender.is_some_and(|sender| self.table.borrow().is_served(*to, sender));
+                    if is_served {
                         self.send(None, *to, Frame::new(effects.bytes(frame), *compress));
                     } else {
                         self.counters.drops.count("closing");
@@ -87,6 +92,9 @@ impl Shard {
                     let frame = Frame::new(effects.bytes(frame), *compress);
                     self.publish_here(effects.topic(topic), frame, *except);
                 }
+                Effect::SetTimer { owner, .. } | Effect::ClearTimer { owner, .. } => {
+                    self.apply_timer(None, *owner, effects, effect);
+                }
                 // Not sent between shards: see `Effects::copy`.
                 Effect::Subscribe { .. }
                 | Effect::Unsubscribe { .. }
@@ -95,6 +103,32 @@ impl Shard {
             }
         }
         self.wake_turn();
+    }
+
+    /// Sets or clears a timer, or hands that on to the shard on which the plugin's own live.
+    fn apply_timer(&self, seat: Option<Seat>, owner: usize, effects: &Effects, effect: &Effect) {
+        let (Effect::SetTimer { of_connection, .. } | Effect::ClearTimer { of_connection, .. }) =
+            effect
+        else {
+            return;
+        };
+        let whose = match (of_connection, seat) {
+            (true, Some(seat)) => Whose::Connection(seat),
+            (true, None) => return,
+            (false, _) => Whose::Plugin(owner),
+        };
+        let home = self.home(owner);
+        if !of_connection && home != self.index {
+            self.outgoing.borrow_mut()[home].copy(effects, effect, owner);
+            return self.wake_turn();
+        }
+        match effect {
+            Effect::SetTimer { name, schedule, .. } => {
+                self.set_timer(whose, owner, name, *schedule);
+            }
+            Effect::ClearTimer { name, .. } => self.clear_timer(whose, owner, name),
+            _ => {}
+        }
     }
 
     fn is_here(&self, id: ConnectionId) -> bool {

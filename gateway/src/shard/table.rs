@@ -5,6 +5,7 @@ mod slot;
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 
@@ -32,7 +33,7 @@ const TURN_MAX: usize = 8 << 20;
 const TURN_KEEP: usize = 1 << 20;
 
 /// A connection's id and its place in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seat {
     /// Never reused.
     pub id: ConnectionId,
@@ -93,10 +94,11 @@ impl Table {
         self.ids.get(&id).copied()
     }
 
-    /// The plugin that serves a connection.
-    pub(super) fn owner(&self, id: ConnectionId) -> Option<usize> {
-        let slot = self.slots[self.key(id)? as usize].as_ref();
-        slot.map(|slot| slot.owner)
+    /// Whether a connection is there and that plugin serves it.
+    pub(super) fn is_served(&self, id: ConnectionId, owner: usize) -> bool {
+        let key = self.key(id);
+        let slot = key.and_then(|key| self.slots[key as usize].as_ref());
+        slot.is_some_and(|slot| slot.owners.contains(&owner))
     }
 
     pub(super) fn insert(
@@ -104,7 +106,7 @@ impl Table {
         id: ConnectionId,
         socket: TcpStream,
         limits: Arc<RouteLimits>,
-        owner: usize,
+        owners: Rc<[usize]>,
         deflation: Option<Box<Deflation>>,
         now: Millis,
     ) -> Key {
@@ -116,7 +118,7 @@ impl Table {
             signal: Signal::default(),
             pulse: Pulse::new(now),
             limits,
-            owner,
+            owners,
             deflation,
             is_dirty: false,
         };
@@ -168,6 +170,14 @@ impl Table {
             self.due.push(Seat { id, key });
         }
         first
+    }
+
+    /// Tells a connection that a timer of its has fired.
+    pub(super) fn set_fired(&mut self, seat: Seat) {
+        if let Some(slot) = self.slot_mut(seat) {
+            slot.signal.set_fired();
+            self.due.push(seat);
+        }
     }
 
     pub(super) fn is_ending(&self, seat: Seat) -> bool {
@@ -240,9 +250,9 @@ impl Table {
             _ => self.key(to),
         };
         let slot = key.and_then(|key| self.slots[key as usize].as_mut());
-        let Some(slot) =
-            slot.filter(|slot| slot.id == to && slot.owner == sender && !slot.outbox.is_closing())
-        else {
+        let Some(slot) = slot.filter(|slot| {
+            slot.id == to && slot.owners.contains(&sender) && !slot.outbox.is_closing()
+        }) else {
             self.counters.drops.count("closing");
             return Delivery::Dropped;
         };

@@ -114,7 +114,7 @@ fn a_routes_values_are_checked() {
         [[route]]\npath = "/a"\nplugins = "chat"
             11:11: "plugins" in [[route]] is "chat": write a list, like ["chat"]
         [[route]]\npath = "/a"\nplugins = ["chat", "chat"]
-            11:11: route "/a" names 2 plugins: chains are not there yet, name one
+            11:11: route "/a" names plugin "chat" twice: name it once
         [[route]]\npath = "/a"\nplugins = ["chta"]
             11:11: route "/a" names an unknown plugin "chta": did you mean "chat"?
     "##;

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
@@ -25,7 +26,8 @@ pub(super) struct Slot {
     pub(super) signal: Signal,
     pub(super) pulse: Pulse,
     pub(super) limits: Arc<RouteLimits>,
-    pub(super) owner: usize,
+    /// The plugins that serve it.
+    pub(super) owners: Rc<[usize]>,
     /// How its messages are compressed, if they are.
     pub(super) deflation: Option<Box<Deflation>>,
     pub(super) is_dirty: bool,

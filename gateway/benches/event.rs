@@ -16,12 +16,12 @@ use tidegate::config::{self, RouteLimits};
 use tidegate::connection::{self, Driver};
 use tidegate::counters::Counters;
 use tidegate::directory::Directory;
-use tidegate::effects::{Effect, Effects};
+use tidegate::effects::{Effect, Effects, Options};
 use tidegate::event::Event;
 use tidegate::handler::Handler;
 use tidegate::message::Message;
 use tidegate::plugin::{Engine, Guest, Pool, Registry, builder};
-use tidegate::shard::{Link, Seat, Shard};
+use tidegate::shard::{Encoding, Link, Seat, Shard};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -100,7 +100,12 @@ async fn connect(shard: &Shard) -> (Seat, std::net::TcpStream) {
     let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
     let (server, _) = accepted.expect("a client has connected");
     let server = server.into_std().expect("it is registered");
-    let seat = shard.admit(server, Arc::new(RouteLimits::default()), [0].into(), None);
+    let seat = shard.admit(
+        server,
+        Arc::new(RouteLimits::default()),
+        [0].into(),
+        Encoding::Plain,
+    );
     let seat = seat.expect("its socket can be watched");
     let client = client
         .expect("the listener accepts")
@@ -173,7 +178,12 @@ fn publish(criterion: &mut Criterion) {
     });
     std::thread::spawn(move || read_all(clients));
     let mut effects = Effects::default();
-    effects.publish("room", Message::Text(&"a".repeat(64)), None, true);
+    effects.publish(
+        "room",
+        Message::Text(&"a".repeat(64)),
+        None,
+        Options::default(),
+    );
     let mut group = criterion.benchmark_group("publish");
     group
         .measurement_time(Duration::from_secs(10))

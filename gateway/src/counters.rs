@@ -83,7 +83,7 @@ pub struct Counters {
     /// Connections ended, by [`CloseCause::name`](crate::close::CloseCause::name).
     pub closes: Family<8>,
     /// Requests and sockets that became neither a connection nor an answer of a plugin, by reason.
-    pub refusals: Family<9>,
+    pub refusals: Family<10>,
     /// Messages not delivered, by reason.
     pub drops: Family<5>,
     /// HTTP requests that plugins sent, by result.
@@ -147,6 +147,7 @@ impl Default for Counters {
                 "handler",
                 "failed",
                 "handshake",
+                "stalled",
             ]),
             drops: Family::new([
                 "drop-newest",

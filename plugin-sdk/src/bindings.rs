@@ -25,6 +25,16 @@ pub mod migrating {
     });
 }
 
+pub mod describing {
+    wit_bindgen::generate!({
+        world: "described-plugin",
+        path: "../wit",
+        export_macro_name: "export_described_plugin",
+        pub_export_macro: true,
+        default_bindings_module: "tidegate_sdk::bindings::describing",
+    });
+}
+
 pub mod http_client {
     wit_bindgen::generate!({
         world: "http-client",

@@ -28,6 +28,8 @@ mod config;
 mod dev;
 mod echo;
 mod effects;
+mod event_stream;
+mod http;
 mod isolation;
 mod lifecycle;
 mod migrate;

@@ -183,7 +183,7 @@ fn line(effects: &Effects, effect: &Effect) -> String {
             let except = except.map_or_else(String::new, |id| format!(" except {id}"));
             format!(
                 "publish {} ({} B){except}",
-                effects.topic(topic),
+                effects.text(topic),
                 payload_len(frame)
             )
         }
@@ -237,6 +237,7 @@ mod tests {
 
     use super::*;
     use crate::close::CloseFrame;
+    use crate::effects::Options;
     use crate::message::{ConnectionId, Message};
 
     fn json_of(report: &Report) -> Value {
@@ -315,14 +316,19 @@ mod tests {
     #[test]
     fn effects_are_described_with_the_sizes_of_their_payloads() {
         let mut effects = Effects::default();
-        effects.send(ConnectionId(5), Message::Text("hello"), true);
+        effects.send(ConnectionId(5), Message::Text("hello"), Options::default());
         effects.publish(
             "room:tea",
             Message::Binary(&[0; 126]),
             Some(ConnectionId(3)),
-            true,
+            Options::default(),
         );
-        effects.publish("room:tea", Message::Binary(&[0; 65_536]), None, true);
+        effects.publish(
+            "room:tea",
+            Message::Binary(&[0; 65_536]),
+            None,
+            Options::default(),
+        );
         effects.push(Effect::Subscribe {
             topic: "a".into(),
             label: Some("ann".into()),
@@ -347,7 +353,7 @@ mod tests {
     fn a_flood_of_effects_is_counted_not_listed() {
         let mut effects = Effects::default();
         for _ in 0..EFFECTS_SHOWN + 7 {
-            effects.send(ConnectionId(1), Message::Text(""), true);
+            effects.send(ConnectionId(1), Message::Text(""), Options::default());
         }
         let lines = describe(&effects);
         assert_eq!(lines.len(), EFFECTS_SHOWN + 1);

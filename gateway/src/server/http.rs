@@ -1,40 +1,42 @@
 //! The HTTP side: requests, upgrades, refusals. Nothing of it stays in memory once a connection
 //! has been upgraded.
 
+mod answers;
 mod carried;
+mod events;
 mod patience;
 mod plain;
 mod rules;
 
 use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
+use std::error::Error as _;
+use std::io;
 use std::net::{self, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use hyper::Response;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::compression::Agreed;
 use super::gate::Ticket;
 use super::origin;
 use super::refusal::Refusal;
-use super::site::{Exchange, Place, Site};
-use crate::codec::deflate::Agreement;
-use crate::connection::{self, Deflate, Upgraded};
+use super::site::{Exchange, Params, Place, Site};
+use crate::config::Origins;
+use crate::connection::{self, Deflate, Terms, Upgraded, Wire};
 use crate::console::Body;
 use crate::handler::{Accept, Failure, Handler, Reject, Request, Upgrade};
 
+use answers::{full, refuse, rejected, switching_protocols};
+use events::Handover;
 use patience::Patient;
-use rules::{check, describe, is_ours, is_upgrade, parse_field, validate};
+use rules::{check, describe, is_upgrade, validate};
 
 type HttpRequest = hyper::Request<Incoming>;
 
@@ -47,6 +49,7 @@ pub(super) async fn serve<H: Handler>(
 ) {
     let held = Rc::new(Held {
         ticket: Cell::new(Some(ticket)),
+        handover: Handover::new(),
         exchange: OnceCell::new(),
     });
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -58,45 +61,110 @@ pub(super) async fn serve<H: Handler>(
         async move { Ok::<_, Infallible>(respond(&site, peer, request, &held).await) }
     });
     let socket = TokioIo::new(Patient::new(socket, site.handshake_timeout));
-    let served = http.serve_connection(socket, service).with_upgrades();
-    let mut served = pin!(served);
-    let served = tokio::select! {
-        served = served.as_mut() => served,
-        () = site.drain_begun() => {
-            if held.is_answering() {
-                served.as_mut().graceful_shutdown();
+    let mut serving = http.serve_connection(socket, service).with_upgrades();
+    let (mut drain, mut is_draining) = (pin!(site.drain_begun()), false);
+    let granted = loop {
+        tokio::select! {
+            served = &mut serving => {
+                if let Err(error) = served {
+                    failed(&site, peer, &error, held.is_answering());
+                }
+                return;
             }
-            served.await
+            granted = held.handover.taken() => break granted,
+            () = &mut drain, if !is_draining => {
+                is_draining = true;
+                if held.is_answering() {
+                    std::pin::Pin::new(&mut serving).graceful_shutdown();
+                }
+            }
         }
     };
-    // A client that has had its answers may leave as it likes.
-    if let Err(error) = served
-        && !held.is_answering()
-    {
-        site.shard().counters().refusals.count("handshake");
+    if let Some(parts) = serving.into_parts() {
+        let socket = parts.io.into_inner().into_inner();
+        stream_events(&site, socket, granted, held.ticket.take()).await;
+    }
+}
+
+/// A socket has ended otherwise than it should.
+fn failed<H: Handler>(site: &Site<H>, peer: SocketAddr, error: &hyper::Error, has_answers: bool) {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    let is_stalled =
+        source.is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::TimedOut);
+    let refusals = &site.shard().counters().refusals;
+    if is_stalled {
+        refusals.count("stalled");
+        tracing::debug!(%peer, "took nothing of its response for too long");
+    } else if !has_answers {
+        // One that has had its answers may leave as it likes.
+        refusals.count("handshake");
         tracing::debug!(%peer, "handshake failed: {error}");
     }
 }
 
+/// Opens a connection that only receives, on a socket that hyper has given back.
+async fn stream_events<H: Handler>(
+    site: &Rc<Site<H>>,
+    socket: TcpStream,
+    granted: Granted<H>,
+    socket_ticket: Option<Ticket>,
+) {
+    let Granted {
+        terms,
+        request,
+        accept,
+        ticket,
+        ..
+    } = granted;
+    let field = request.headers.iter().find(|(name, _)| name == "origin");
+    let origin = field.and_then(|(_, value)| std::str::from_utf8(value).ok());
+    let head = events::head(&accept, &granted.origins, origin);
+    match events::begin(socket, &head).await {
+        Ok(stream) => {
+            let upgraded = Upgraded {
+                stream,
+                early: Bytes::new(),
+                request,
+                states: accept.states,
+                wire: Wire::EventStream,
+                tickets: Box::new((socket_ticket, ticket)),
+            };
+            connection::open(site.driver().clone(), terms, upgraded).await;
+        }
+        Err(error) => tracing::debug!(peer = %request.peer, "failed to begin a stream: {error}"),
+    }
+}
+
 /// What a socket holds while it speaks HTTP.
-struct Held {
+struct Held<H> {
     /// Goes with the socket: to the connection, if it becomes one.
     ticket: Cell<Option<Ticket>>,
+    /// For a request that is to become a connection that only receives.
+    handover: Handover<Granted<H>>,
     /// Since it has sent a plain request that a plugin answers.
     exchange: OnceCell<Exchange>,
 }
 
-impl Held {
+impl<H> Held<H> {
     fn is_answering(&self) -> bool {
         self.exchange.get().is_some()
     }
+}
+
+/// Whether a request asks for no connection of any kind.
+fn is_plain<H: Handler>(site: &Site<H>, request: &HttpRequest) -> bool {
+    let streams = || {
+        let found = site.find(request.uri().path());
+        found.is_some_and(|(place, _)| place.event_stream)
+    };
+    !is_upgrade(request.headers()) && !(events::is_wanted(request) && streams())
 }
 
 async fn respond<H: Handler>(
     site: &Rc<Site<H>>,
     peer: SocketAddr,
     mut request: HttpRequest,
-    held: &Held,
+    held: &Held<H>,
 ) -> Response<Body> {
     if let Some(console) = site.console()
         && !is_upgrade(request.headers())
@@ -104,33 +172,48 @@ async fn respond<H: Handler>(
     {
         return response;
     }
-    if !is_upgrade(request.headers()) {
+    if is_plain(site, &request) {
         let begin = || {
             held.exchange.get_or_init(|| site.begin_exchange());
         };
         let answered = plain::respond(site, peer, request, begin).await;
         return answered.unwrap_or_else(|refused| refused.response(site));
     }
-    let on_upgrade = hyper::upgrade::on(&mut request);
-    let granted = match upgrade(site, peer, &request).await {
+    let Some((place, params)) = site.find(request.uri().path()) else {
+        return Refused::ByUs(Refusal::Route).response(site);
+    };
+    if place.event_stream && events::is_wanted(&request) {
+        return match grant(site, place, params, peer, &request).await {
+            Ok(granted) => held.handover.leave(granted).await,
+            Err(refused) => refused.response(site),
+        };
+    }
+    let key = match check(&request) {
+        Ok(key) => key.clone(),
+        Err(refusal) => return Refused::ByUs(refusal).response(site),
+    };
+    let granted = match grant(site, place, params, peer, &request).await {
         Ok(granted) => granted,
         Err(refused) => return refused.response(site),
     };
-    let Granted {
-        place,
-        request,
-        accept,
-        key,
-        agreed,
-        connection_ticket,
-    } = granted;
+    let on_upgrade = hyper::upgrade::on(&mut request);
+    let counters = site.shard().counters();
+    let agreed = place
+        .compression
+        .agree(request.headers(), || counters.contexts_refused.add(1));
     let agreement = agreed.as_ref().map(|agreed| agreed.agreement);
     let deflate = agreement.map(|agreement| Deflate {
         takes_over: agreement.client_takeover,
         deflation: place.compression.deflation(&agreement),
     });
+    let Granted {
+        terms,
+        request,
+        accept,
+        ticket: connection_ticket,
+        ..
+    } = granted;
     let response = switching_protocols(&key, &accept, agreement.as_ref());
-    let terms = place.terms.clone();
     let (site, socket_ticket) = (site.clone(), held.ticket.take());
     tokio::task::spawn_local(async move {
         match upgraded(on_upgrade).await {
@@ -140,7 +223,7 @@ async fn respond<H: Handler>(
                     early,
                     request,
                     states: accept.states,
-                    deflate,
+                    wire: Wire::WebSocket(deflate),
                     tickets: Box::new((socket_ticket, connection_ticket, agreed)),
                 };
                 connection::open(site.driver().clone(), terms, upgraded).await;
@@ -151,15 +234,13 @@ async fn respond<H: Handler>(
     response
 }
 
-/// An upgrade that the handler has granted.
-struct Granted<'s, H> {
-    place: &'s Place<H>,
+/// A connection that the handler has granted.
+struct Granted<H> {
+    terms: Rc<Terms<H>>,
+    origins: Origins,
     request: Request,
     accept: Accept,
-    key: HeaderValue,
-    /// How messages are compressed, if they are.
-    agreed: Option<Agreed>,
-    connection_ticket: Ticket,
+    ticket: Ticket,
 }
 
 enum Refused {
@@ -189,37 +270,33 @@ impl Refused {
     }
 }
 
-async fn upgrade<'s, H: Handler>(
-    site: &'s Site<H>,
+/// Whether a request may have a connection: our own rules, then the handler's.
+async fn grant<H: Handler>(
+    site: &Site<H>,
+    place: &Place<H>,
+    params: Params<'_>,
     peer: SocketAddr,
     http: &HttpRequest,
-) -> Result<Granted<'s, H>, Refused> {
-    let (place, params) = site.find(http.uri().path()).ok_or(Refusal::Route)?;
-    let key = check(http)?.clone();
+) -> Result<Granted<H>, Refused> {
     if !origin::allows(&place.origins, http.headers()) {
         return Err(Refusal::Origin.into());
     }
     if site.is_draining() {
         return Err(Refusal::Draining.into());
     }
-    let connection_ticket = site.admit_connection().ok_or(Refusal::Full)?;
+    let ticket = site.admit_connection().ok_or(Refusal::Full)?;
     let request = describe(http, params, peer)?;
     let accept = ask(site, place, &request, None).await?;
     validate(&accept, &request).map_err(|why| {
         tracing::warn!(path = request.path, "upgrade failed: {why}");
         Refusal::Failed(why)
     })?;
-    let counters = site.shard().counters();
-    let agreed = place
-        .compression
-        .agree(http.headers(), || counters.contexts_refused.add(1));
     Ok(Granted {
-        place,
+        terms: place.terms.clone(),
+        origins: place.origins.clone(),
         request,
         accept,
-        key,
-        agreed,
-        connection_ticket,
+        ticket,
     })
 }
 
@@ -263,91 +340,6 @@ async fn ask<H: Handler>(
     }
 }
 
-fn switching_protocols(
-    key: &HeaderValue,
-    accept: &Accept,
-    agreement: Option<&Agreement>,
-) -> Response<Body> {
-    let mut response = Response::new(empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    let accepted = HeaderValue::try_from(derive_accept_key(key.as_bytes()));
-    headers.insert(
-        header::SEC_WEBSOCKET_ACCEPT,
-        accepted.expect("base64 is a valid value"),
-    );
-    if let Some(subprotocol) = &accept.subprotocol {
-        let subprotocol = HeaderValue::try_from(subprotocol);
-        headers.insert(
-            header::SEC_WEBSOCKET_PROTOCOL,
-            subprotocol.expect("it was offered in a header field, so it is a valid value"),
-        );
-    }
-    if let Some(agreement) = agreement {
-        let agreement = HeaderValue::try_from(agreement.to_string());
-        headers.insert(
-            header::SEC_WEBSOCKET_EXTENSIONS,
-            agreement.expect("it is made of tokens"),
-        );
-    }
-    for (name, value) in accept
-        .headers
-        .iter()
-        .filter_map(|field| parse_field(field).ok())
-    {
-        headers.append(name, value);
-    }
-    response
-}
-
-fn rejected(reject: Reject) -> Result<Response<Body>, Refusal> {
-    let failed = |why: String| {
-        tracing::warn!("upgrade failed: {why}");
-        Refusal::Failed(why)
-    };
-    let status = StatusCode::from_u16(reject.status)
-        .ok()
-        .filter(|status| (200..600).contains(&status.as_u16()));
-    let status = status.ok_or_else(|| {
-        failed(format!(
-            "the handler refused with status {}, which is not one of 200 to 599",
-            reject.status
-        ))
-    })?;
-    let mut response = Response::new(full(Bytes::from(reject.body)));
-    *response.status_mut() = status;
-    for field in &reject.headers {
-        let (name, value) = parse_field(field).map_err(failed)?;
-        if !is_ours(&name) {
-            response.headers_mut().append(name, value);
-        }
-    }
-    Ok(response)
-}
-
-fn refuse(refusal: &Refusal) -> Response<Body> {
-    let mut response = Response::new(full(Bytes::from_static(refusal.words().as_bytes())));
-    *response.status_mut() = refusal.status();
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    if refusal.status() == StatusCode::UPGRADE_REQUIRED {
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(
-            header::SEC_WEBSOCKET_VERSION,
-            HeaderValue::from_static("13"),
-        );
-    }
-    if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
-}
-
 /// The bare socket after the 101, and what came with the request.
 async fn upgraded(on_upgrade: OnUpgrade) -> Result<(net::TcpStream, Bytes), String> {
     let upgraded = on_upgrade.await.map_err(|error| error.to_string())?;
@@ -360,12 +352,4 @@ async fn upgraded(on_upgrade: OnUpgrade) -> Result<(net::TcpStream, Bytes), Stri
         stream.map_err(|error| error.to_string())?,
         Bytes::copy_from_slice(&parts.read_buf),
     ))
-}
-
-fn full(bytes: Bytes) -> Body {
-    Full::new(bytes).boxed_unsync()
-}
-
-fn empty() -> Body {
-    full(Bytes::new())
 }

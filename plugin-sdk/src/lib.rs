@@ -31,7 +31,8 @@
 //!
 //! Build it with `cargo build --release --target wasm32-wasip2`; the gateway loads
 //! `target/wasm32-wasip2/release/<crate>.wasm` and swaps it in, while clients stay connected, when it is built anew.
-//! What a plugin prints goes to the gateway's log under the plugin's name. It has no files, network or environment.
+//! What a plugin prints goes to the gateway's log under the plugin's name; [`log`] has lines with levels, and [`config`]
+//! what the gateway's configuration tells the plugin. It has no files, network or environment.
 //!
 //! A plugin compiles for other targets as well, so functions of its own can be tested with `cargo test`; what asks the
 //! gateway for something panics there.
@@ -50,11 +51,13 @@
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod config;
 mod connection;
 mod error;
 #[doc(hidden)]
 pub mod export;
 mod handler;
+pub mod log;
 mod message;
 mod request;
 mod timer;

@@ -163,6 +163,19 @@ fn values_are_read_as_people_write_them() {
 }
 
 #[test]
+fn a_plugins_values_become_text() {
+    let text = GOOD.replace(
+        "\n\n[[route]]",
+        "\n[plugin.config]\na = \"x\"\nb = 0x10\nc = 2.50\nd = true\n[[route]]",
+    );
+    let variable = [("TIDEGATE_PLUGIN__CHAT__CONFIG__A", "5")];
+    let config = parse_with(&text, &variable).unwrap();
+    let expected = [("a", "5"), ("b", "16"), ("c", "2.5"), ("d", "true")];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(config.plugins[0].config, expected.into());
+}
+
+#[test]
 fn relative_paths_start_from_the_files_folder() {
     let text = format!("engine.cache = \"cache\"\n{GOOD}");
     let config = Config::parse(&text, Path::new("/etc/tidegate/tidegate.toml"), []).unwrap();

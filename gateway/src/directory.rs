@@ -9,6 +9,10 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::message::ConnectionId;
 
+/// Longest topic and label, in bytes: names, not documents; the wire formats of peers such as
+/// Centrifugo have the same bound.
+pub const NAME_MAX: usize = 255;
+
 /// The topics of all shards.
 #[derive(Debug)]
 pub struct Directory {

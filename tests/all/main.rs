@@ -32,6 +32,7 @@ mod lifecycle;
 mod logging;
 mod output;
 mod protocol;
+mod publish;
 mod refused;
 mod reload;
 mod rules;

@@ -98,6 +98,9 @@ fn defaults_pass_the_rules_for_what_is_written() {
         drain_window = "5s"
         drain_deadline = "30s"
         queue = "16MiB"
+        [admin]
+        listen = "127.0.0.1:9090"
+        message = "1MiB"
         [log]
         level = "info"
         format = "text"

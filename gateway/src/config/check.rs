@@ -1,7 +1,7 @@
 //! What types cannot say about a configuration: names that must agree, values that must fit each
 //! other.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use matchit::InsertError;
 use tracing_subscriber::EnvFilter;
@@ -34,6 +34,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     found.extend(level(&config.log.level));
     found.extend(plugins(&config.plugins));
     found.extend(routes(&config.routes, &config.plugins));
+    found.extend(granted_states(config));
     found
 }
 
@@ -101,6 +102,42 @@ fn plugins(plugins: &[Plugin]) -> Vec<Problem> {
             let message =
                 format!("plugin {name:?} has no path: add one, like path = \"{name}.wasm\"");
             found.push(problem(&[&format!("plugin.{index}.path")], message));
+        }
+    }
+    found
+}
+
+/// A plugin sees the states of those it shares a chain with; of any other it would never see one.
+fn granted_states(config: &Config) -> Vec<Problem> {
+    let names: Vec<_> = config.plugins.iter().map(|p| p.name.as_str()).collect();
+    if names.contains(&"") {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (index, Plugin { name, grants, .. }) in config.plugins.iter().enumerate() {
+        let others: BTreeSet<_> = config
+            .routes
+            .iter()
+            .filter(|route| route.plugins.contains(name))
+            .flat_map(|route| &route.plugins)
+            .map(String::as_str)
+            .filter(|other| other != name && names.contains(other))
+            .collect();
+        let others: Vec<_> = others.into_iter().collect();
+        let unknown = grants.state.iter().map(String::as_str);
+        for granted in unknown.filter(|granted| !others.contains(granted)) {
+            let what = match names.contains(&granted) {
+                true => "which is in no chain with it",
+                false => "which is no plugin",
+            };
+            let advice = match &others[..] {
+                [] => "remove it, or name both in `plugins` of a route".to_owned(),
+                others => super::wording::choose(granted, others),
+            };
+            let message =
+                format!("plugin {name:?} is granted the state of {granted:?}, {what}: {advice}");
+            let path = format!("plugin.{index}.grants.state");
+            found.push(problem(&[&path, "route"], message));
         }
     }
     found

@@ -16,6 +16,8 @@ use wasmtime::component::{
 pub(super) const VERSION: &str = "0.1.0";
 /// What plugins import.
 pub(super) const HOST: &str = "tidegate:plugin/host@0.1.0";
+/// The standard's interface for log lines.
+pub(super) const LOGGING: &str = "wasi:logging/logging@0.1.0-draft";
 const HANDLER: &str = "tidegate:plugin/handler@0.1.0";
 const BATCH_HANDLER: &str = "tidegate:plugin/batch-handler@0.1.0";
 const UPGRADER: &str = "tidegate:plugin/upgrader@0.1.0";
@@ -208,6 +210,27 @@ pub(super) enum CloseError {
     InvalidCode,
     #[component(name = "invalid-reason")]
     InvalidReason,
+}
+
+/// How much a log line matters.
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "only guests make one")]
+pub(super) enum Level {
+    #[component(name = "trace")]
+    Trace,
+    #[component(name = "debug")]
+    Debug,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "error")]
+    Error,
+    /// Our log has nothing above an error.
+    #[component(name = "critical")]
+    Critical,
 }
 
 #[derive(ComponentType, Lower)]

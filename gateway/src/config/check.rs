@@ -31,6 +31,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(listeners(config));
     found.extend(drain(config));
+    found.extend(instances(config));
     found.extend(level(&config.log.level));
     found.extend(plugins(&config.plugins));
     found.extend(routes(&config.routes, &config.plugins));
@@ -62,6 +63,19 @@ fn drain(config: &Config) -> Option<Problem> {
             "\"drain_window\" in [server] is {window:?}, longer than \"drain_deadline\" ({deadline:?}): lower it"
         );
         problem(&["server.drain_window", "server.drain_deadline"], message)
+    })
+}
+
+/// A shard keeps an instance of each plugin it serves. With fewer in all some shard would never get one
+/// of some plugin, and fail that plugin's events.
+fn instances(config: &Config) -> Option<Problem> {
+    let (plugins, shards) = (config.plugins.len(), config.server.shards?.get());
+    let (needed, instances) = (plugins * shards, config.engine.instances);
+    ((instances as usize) < needed).then(|| {
+        let message = format!(
+            "\"instances\" in [engine] is {instances}, but each of {shards} \"shards\" in [server] keeps one of each plugin, of which there are {plugins}: write at least {needed}"
+        );
+        problem(&["engine.instances", "server.shards"], message)
     })
 }
 

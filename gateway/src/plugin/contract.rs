@@ -372,7 +372,10 @@ pub enum ContractError {
         difference: String,
     },
     /// It imports what the gateway does not have.
-    #[error("imports what this gateway does not offer: {0}")]
+    #[error(
+        "imports what this gateway does not offer: {0}: \
+         rebuild it against tidegate:plugin@{VERSION}, or remove the import"
+    )]
     Import(String),
 }
 

@@ -71,6 +71,12 @@ async fn respond<H: Handler>(
     {
         return response;
     }
+    if let Some(client) = site.client()
+        && !is_upgrade(request.headers())
+        && let Some(response) = client.respond(&request)
+    {
+        return response;
+    }
     let on_upgrade = hyper::upgrade::on(&mut request);
     let granted = match upgrade(site, peer, &request).await {
         Ok(granted) => granted,

@@ -21,6 +21,7 @@ mod guests;
 mod admin;
 mod batch;
 mod bounds;
+mod browser_client;
 mod chain;
 mod compression;
 mod config;

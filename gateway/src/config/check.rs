@@ -7,6 +7,8 @@ use matchit::InsertError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::client::PATHS;
+
 use super::{CompressionMode, Config, Plugin, Route, SlowConsumer};
 
 /// The longest chain: each member is a call for every message, so more is a mistake.
@@ -36,6 +38,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     found.extend(plugins(&config.plugins));
     found.extend(routes(&config.routes, &config.plugins));
     found.extend(granted_states(config));
+    found.extend(client(config));
     found
 }
 
@@ -77,6 +80,20 @@ fn instances(config: &Config) -> Option<Problem> {
         );
         problem(&["engine.instances", "server.shards"], message)
     })
+}
+
+/// A route that only the browser client would answer for.
+fn client(config: &Config) -> Vec<Problem> {
+    let routes = config.routes.iter().enumerate();
+    routes
+        .filter(|(_, route)| config.server.client && PATHS.contains(&route.path.as_str()))
+        .map(|(index, Route { path, .. })| {
+            let message = format!(
+                "route {path:?} is where the browser client is: choose another path, or write client = false in [server]"
+            );
+            problem(&[&format!("route.{index}.path"), "server.client"], message)
+        })
+        .collect()
 }
 
 /// `EnvFilter` takes a word that is no level for a module's name, and then logs nothing else: a

@@ -49,6 +49,10 @@ pub struct Server {
     /// Beyond it messages are dropped and counted; no publisher waits.
     #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
     pub queue: usize,
+    /// Whether `GET /tidegate.js` and `GET /tidegate.d.ts` are answered with the browser client.
+    /// Default `true`: a page needs it from somewhere, and from here it speaks what this gateway
+    /// speaks. They come before the routes; `false` leaves both paths to them.
+    pub client: bool,
 }
 
 impl Default for Server {
@@ -62,6 +66,7 @@ impl Default for Server {
             drain_window: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(30),
             queue: 16 << 20,
+            client: true,
         }
     }
 }

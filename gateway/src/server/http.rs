@@ -116,6 +116,12 @@ async fn respond<H: Handler>(
     {
         return response;
     }
+    if let Some(client) = site.client()
+        && !is_upgrade(request.headers())
+        && let Some(response) = client.respond(&request)
+    {
+        return response;
+    }
     let on_upgrade = hyper::upgrade::on(&mut request);
     let Some((place, params)) = site.find(request.uri().path()) else {
         return Refused::ByUs(Refusal::Route).response(site);

@@ -211,6 +211,16 @@ fn values_that_do_not_fit_each_other_are_refused() {
 }
 
 #[test]
+fn a_route_where_the_browser_client_is_needs_it_off() {
+    let text = GOOD.replace("/rooms/{room}", "/tidegate.js");
+    let expected = r#"tidegate.toml:7:8: route "/tidegate.js" is where the browser client is: choose another path, or write client = false in [server]"#;
+    assert_eq!(errors(&text), [expected]);
+    let off = format!("server.client = false\n{text}");
+    assert!(!parse_with(&off, &[]).unwrap().server.client);
+    assert!(config("").server.client);
+}
+
+#[test]
 fn a_file_without_plugins_and_routes_says_what_to_add() {
     let expected = [
         "tidegate.toml: no plugin: add [[plugin]] with a name and a path",

@@ -3,7 +3,7 @@
 //! A connection is no task: it lies in its shard's [`Driver`], which has it take a step when
 //! something has come for it. While a handler runs the step waits and nothing more is read from the
 //! connection (G1): that is the inbound backpressure. Every way out leads through one place,
-//! [`Connection::end`], so that there is exactly one `on-close` for every `on-open` (G2).
+//! `Connection::end`, so that there is exactly one `on-close` for every `on-open` (G2).
 
 mod driver;
 mod events;

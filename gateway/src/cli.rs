@@ -4,6 +4,7 @@ pub mod check;
 pub mod check_plugin;
 pub mod dev;
 pub mod run;
+pub mod types;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -62,6 +63,11 @@ enum Command {
         /// The component.
         plugin: PathBuf,
     },
+    /// Prints the messages of a plugin as TypeScript types.
+    Types {
+        /// The component.
+        plugin: PathBuf,
+    },
 }
 
 /// Why a command did not do its work.
@@ -87,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Dev { folder, listen } => dev::run(&folder, listen),
         Command::Check { config } => check::run(&config),
         Command::CheckPlugin { plugin } => check_plugin::run(&plugin),
+        Command::Types { plugin } => types::run(&plugin),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

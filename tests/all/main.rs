@@ -35,12 +35,14 @@ mod output;
 mod protocol;
 mod refused;
 mod reload;
+mod router;
 mod rules;
 mod shutdown;
 mod slow;
 mod swap;
 mod timers;
 mod topics;
+mod types;
 mod upgrade;
 mod watch;
 

@@ -202,7 +202,7 @@ fn names_are_identifiers_that_differ() {
 fn what_is_no_description_is_refused() {
     for text in [
         "",
-        "[]",
+        "5",
         r#"{"$defs": []}"#,
         r#"{"x-requests": {"join": {}}}"#,
     ] {

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod check_plugin;
 pub mod dev;
+pub mod publish;
 pub mod run;
 pub mod types;
 
@@ -52,6 +53,8 @@ enum Command {
         #[arg(long)]
         listen: Option<SocketAddr>,
     },
+    /// Publishes a message to a topic of a running gateway, through its admin API.
+    Publish(publish::Publish),
     /// Says all that is wrong with a configuration.
     Check {
         /// The configuration.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
             admin,
         } => run::run(&config, listen, admin),
         Command::Dev { folder, listen } => dev::run(&folder, listen),
+        Command::Publish(publish) => publish::run(&publish),
         Command::Check { config } => check::run(&config),
         Command::CheckPlugin { plugin } => check_plugin::run(&plugin),
         Command::Types { plugin } => types::run(&plugin),

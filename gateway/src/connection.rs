@@ -1,8 +1,9 @@
 //! One connection: reads, events, close. Knows [`Handler`], not WebAssembly.
 //!
-//! While a handler runs nothing more is read from its connection (G1): that await is the inbound
-//! backpressure. The task ends with the connection, and every way out leads through one place, so
-//! that there is exactly one `on-close` for every `on-open` (G2).
+//! A connection is no task: it lies in its shard's [`Driver`], which has it take a step when
+//! something has come for it. While a handler runs the step waits and nothing more is read from the
+//! connection (G1): that is the inbound backpressure. Every way out leads through one place,
+//! [`Connection::end`], so that there is exactly one `on-close` for every `on-open` (G2).
 
 mod driver;
 mod events;
@@ -24,7 +25,7 @@ use crate::config::{OnError, OnFailure, RouteLimits};
 use crate::event::States;
 use crate::handler::{Handler, Request};
 use crate::message::Message;
-use crate::shard::{Deflation, Seat, Shard, Wake};
+use crate::shard::{Deflation, Encoding, Seat, Shard, Wake};
 
 pub use driver::{Driver, drive};
 pub use events::SpareEvents;
@@ -59,10 +60,18 @@ pub struct Upgraded {
     pub request: Request,
     /// The first states.
     pub states: States,
-    /// How messages are compressed, if they are.
-    pub deflate: Option<Deflate>,
+    /// What is spoken on it.
+    pub wire: Wire,
     /// What is to be held as long as the connection lives.
     pub tickets: Box<dyn Any>,
+}
+
+/// What is spoken on a connection's socket.
+pub enum Wire {
+    /// Frames, compressed if so agreed.
+    WebSocket(Option<Deflate>),
+    /// Server-sent events: the peer only receives.
+    EventStream,
 }
 
 /// What was agreed on with the peer about compression (RFC 7692).
@@ -79,6 +88,8 @@ pub(crate) struct Connection<H> {
     seat: Seat,
     reader: Reader,
     inflation: Inflation,
+    /// The peer has nothing to say: it receives server-sent events.
+    only_receives: bool,
     events: Events<H>,
     /// Held as long as the connection lives.
     _tickets: Box<dyn Any>,
@@ -107,21 +118,21 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
         early,
         request,
         states,
-        deflate,
+        wire,
         tickets,
     } = upgraded;
-    let (reader, inflation) = match &deflate {
-        Some(deflate) => (Reader::deflating(), Inflation::new(deflate.takes_over)),
-        None => (Reader::new(), Inflation::new(false)),
+    let (reader, inflation) = match &wire {
+        Wire::WebSocket(Some(deflate)) => (Reader::deflating(), Inflation::new(deflate.takes_over)),
+        Wire::WebSocket(None) | Wire::EventStream => (Reader::new(), Inflation::new(false)),
     };
-    let deflation = deflate.map(|deflate| deflate.deflation);
+    let only_receives = matches!(wire, Wire::EventStream);
+    let encoding = match wire {
+        Wire::WebSocket(None) => Encoding::Plain,
+        Wire::WebSocket(Some(deflate)) => Encoding::Deflated(Box::new(deflate.deflation)),
+        Wire::EventStream => Encoding::EventStream,
+    };
     let shard = driver.shard();
-    let seat = match shard.admit(
-        stream,
-        terms.limits.clone(),
-        terms.owners.clone(),
-        deflation,
-    ) {
+    let seat = match shard.admit(stream, terms.limits.clone(), terms.owners.clone(), encoding) {
         Ok(seat) => seat,
         Err(error) => {
             return tracing::warn!(peer = %request.peer, "failed to watch a socket: {error}");
@@ -134,6 +145,7 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
         seat,
         reader,
         inflation,
+        only_receives,
         _tickets: tickets,
     };
     let ended = connection.open(request, early).await;
@@ -182,7 +194,10 @@ impl<H: Handler> Connection<H> {
         }
         let mut scratch = self.shard().take_scratch();
         let step = match self.shard().read(self.seat, &mut scratch) {
+            Ok(0) if self.only_receives => parted(),
             Ok(0) => lost("ended without a close frame"),
+            // There is nothing it could have to say.
+            Ok(_) if self.only_receives => Step::More,
             Ok(n) => return self.take_in(scratch, n).await,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Idle,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Step::More,
@@ -358,8 +373,9 @@ impl<H: Handler> Connection<H> {
         if ended.has_parted || matches!(ended.cause, CloseCause::Peer(_)) {
             return;
         }
-        let broken = matches!(ended.cause, CloseCause::ProtocolError { .. });
-        if broken {
+        // One that broke the protocol, or speaks none, sends no close frame: only the end.
+        let ends = self.only_receives || matches!(ended.cause, CloseCause::ProtocolError { .. });
+        if ends {
             shard.shutdown(seat);
         }
         let mut scratch = vec![0; 4096];
@@ -376,7 +392,7 @@ impl<H: Handler> Connection<H> {
             });
             match read.await {
                 Ok(Some(0)) | Err(_) => return,
-                Ok(Some(n)) if !broken && self.has_closed(&mut scratch[..n]) => return,
+                Ok(Some(n)) if !ends && self.has_closed(&mut scratch[..n]) => return,
                 Ok(_) => {}
             }
         }
@@ -384,6 +400,9 @@ impl<H: Handler> Connection<H> {
 
     /// Whether the peer's close frame is among these bytes. What it sent before is dropped.
     fn has_closed(&mut self, bytes: &mut [u8]) -> bool {
+        if self.only_receives {
+            return false;
+        }
         let mut at = 0;
         loop {
             match self.reader.next(bytes, &mut at, self.terms.limits.message) {
@@ -400,6 +419,17 @@ fn broken(violation: Violation) -> CloseCause {
         code: violation.code(),
         reason: violation.to_string(),
     }
+}
+
+/// The end of a socket on which the peer has no other way to say so.
+fn parted() -> Step {
+    Step::Ended(
+        CloseCause::Peer(CloseFrame {
+            code: NO_STATUS,
+            reason: String::new(),
+        })
+        .into(),
+    )
 }
 
 fn lost(why: impl ToString) -> Step {

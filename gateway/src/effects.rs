@@ -9,7 +9,7 @@ use std::ops::Range;
 use foldhash::HashMap;
 
 use crate::close::CloseFrame;
-use crate::codec::{self, Opcode};
+use crate::codec::{self, Opcode, event_stream};
 use crate::message::{ConnectionId, Message};
 use crate::shard::Schedule;
 
@@ -24,13 +24,15 @@ pub enum Effect {
         frame: Range<usize>,
         /// Whether it may be compressed.
         compress: bool,
+        /// What it is called among server-sent events, see [`Effects::text`]; empty if nothing.
+        id: Range<usize>,
         /// The plugin that sends, on the way to another shard: only there is it known whose
         /// connection the receiver is.
         sender: Option<usize>,
     },
     /// A frame for all subscribers of a topic.
     Publish {
-        /// Where the topic's name lies, see [`Effects::topic`].
+        /// Where the topic's name lies, see [`Effects::text`].
         topic: Range<usize>,
         /// Where the frame lies.
         frame: Range<usize>,
@@ -38,6 +40,8 @@ pub enum Effect {
         except: Option<ConnectionId>,
         /// Whether it may be compressed.
         compress: bool,
+        /// As that of a send.
+        id: Range<usize>,
     },
     /// The event's connection subscribes.
     Subscribe {
@@ -80,6 +84,24 @@ pub enum Effect {
     },
 }
 
+/// How a message is sent or published.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Whether it may be compressed.
+    pub compress: bool,
+    /// What it is called among server-sent events. What can't be is left out.
+    pub id: Option<&'a str>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            compress: true,
+            id: None,
+        }
+    }
+}
+
 /// What an entry costs beside its bytes when it is counted against the limit: a flood of empty
 /// messages must end too.
 const ENTRY_COST: usize = 64;
@@ -112,10 +134,9 @@ impl Effects {
         &self.bytes[range.clone()]
     }
 
-    /// The name of a topic.
-    pub fn topic(&self, range: &Range<usize>) -> &str {
-        std::str::from_utf8(&self.bytes[range.clone()])
-            .expect("only `publish` records topics, from a str")
+    /// The name of a topic, or the id of an event.
+    pub fn text(&self, range: &Range<usize>) -> &str {
+        std::str::from_utf8(&self.bytes[range.clone()]).expect("it was recorded from a str")
     }
 
     /// What counts against `limits.effects`: bytes, and a fixed cost for each entry.
@@ -143,7 +164,8 @@ impl Effects {
     }
 
     /// Records a message for one connection.
-    pub fn send(&mut self, to: ConnectionId, message: Message<'_>, compress: bool) {
+    pub fn send(&mut self, to: ConnectionId, message: Message<'_>, options: Options<'_>) {
+        let id = self.append_id(options.id);
         let frame = self.encode(message);
         match &mut self.first {
             Some((first, bytes)) if *first == to => *bytes += frame.len(),
@@ -153,7 +175,8 @@ impl Effects {
         self.list.push(Effect::Send {
             to,
             frame,
-            compress,
+            compress: options.compress,
+            id,
             sender: None,
         });
     }
@@ -164,15 +187,17 @@ impl Effects {
         topic: &str,
         message: Message<'_>,
         except: Option<ConnectionId>,
-        compress: bool,
+        options: Options<'_>,
     ) {
         let topic = self.append(topic.as_bytes());
+        let id = self.append_id(options.id);
         let frame = self.encode(message);
         self.list.push(Effect::Publish {
             topic,
             frame,
             except,
-            compress,
+            compress: options.compress,
+            id,
         });
     }
 
@@ -190,13 +215,15 @@ impl Effects {
                 to,
                 frame,
                 compress,
+                id,
                 ..
             } => {
-                let frame = self.append(from.bytes(frame));
+                let (frame, id) = (self.append(from.bytes(frame)), self.append(from.bytes(id)));
                 self.list.push(Effect::Send {
                     to: *to,
                     frame,
                     compress: *compress,
+                    id,
                     sender: Some(sender),
                 });
             }
@@ -205,14 +232,16 @@ impl Effects {
                 frame,
                 except,
                 compress,
+                id,
             } => {
                 let topic = self.append(from.bytes(topic));
-                let frame = self.append(from.bytes(frame));
+                let (frame, id) = (self.append(from.bytes(frame)), self.append(from.bytes(id)));
                 self.list.push(Effect::Publish {
                     topic,
                     frame,
                     except: *except,
                     compress: *compress,
+                    id,
                 });
             }
             Effect::SetTimer {
@@ -259,6 +288,13 @@ impl Effects {
         }
         if self.list.capacity() > KEEP / ENTRY_COST {
             self.list = Vec::new();
+        }
+    }
+
+    fn append_id(&mut self, id: Option<&str>) -> Range<usize> {
+        match id.filter(|id| event_stream::is_id(id)) {
+            Some(id) => self.append(id.as_bytes()),
+            None => 0..0,
         }
     }
 

@@ -25,7 +25,6 @@ use tokio::time::{Duration, Instant};
 
 use crate::close::CloseCause;
 use crate::codec::deflate::Inflater;
-use crate::codec::{self, Opcode};
 use crate::config::RouteLimits;
 use crate::counters::Counters;
 use crate::directory::Directory;
@@ -40,7 +39,7 @@ pub use deflation::Deflation;
 pub use link::{Link, Mail, Mailbox};
 pub use poller::Ready;
 pub use signal::Wake;
-pub use table::{Delivery, Seat};
+pub use table::{Delivery, Encoding, Seat};
 pub use timers::{Schedule, Whose};
 pub use turn::Turn;
 
@@ -160,7 +159,7 @@ impl Shard {
     }
 
     /// Gives a new connection its id and its outbox, and watches its socket, which must not block.
-    /// `owners` are the plugins that serve it; `deflation` is how its messages are compressed.
+    /// `owners` are the plugins that serve it.
     ///
     /// # Errors
     /// When the kernel watches as many sockets as it may.
@@ -169,14 +168,14 @@ impl Shard {
         socket: net::TcpStream,
         limits: Arc<RouteLimits>,
         owners: Rc<[usize]>,
-        deflation: Option<Deflation>,
+        encoding: Encoding,
     ) -> io::Result<Seat> {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         let id = ConnectionId(id * self.links.len() as u64 + self.index as u64);
         let now = self.now.get();
         let mut table = self.table.borrow_mut();
-        let key = table.insert(id, socket, limits, owners, deflation.map(Box::new), now);
+        let key = table.insert(id, socket, limits, owners, encoding, now);
         let seat = Seat { id, key };
         if let Err(error) = table.watch_socket(seat, &self.poller) {
             table.remove(key);
@@ -408,9 +407,7 @@ impl Shard {
                 }
                 Some(Due::Wait(until)) => heartbeats.schedule(until, id),
                 Some(Due::Ping(until)) => {
-                    let mut ping = Vec::with_capacity(codec::HEAD_MAX);
-                    codec::append(&mut ping, Opcode::Ping, &[]);
-                    table.push_control(id, &ping);
+                    table.push_ping(id, now);
                     heartbeats.schedule(until, id);
                 }
             }

@@ -11,6 +11,7 @@ use super::*;
 use crate::codec;
 use crate::counters::Counters;
 use crate::directory::Directory;
+use crate::effects::Options;
 use crate::event::Event;
 use crate::handler::{Accept, Batch, Failure, Upgrade};
 use crate::shard::{Delivery, Link};
@@ -46,9 +47,13 @@ impl Fake {
         let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
         let me = event.connection().unwrap();
         match verb {
-            "send" => event.effects.send(me, Message::Text(rest), true),
+            "send" => event
+                .effects
+                .send(me, Message::Text(rest), Options::default()),
             "send-and-err" | "send-and-trap" => {
-                event.effects.send(me, Message::Text(rest), true);
+                event
+                    .effects
+                    .send(me, Message::Text(rest), Options::default());
                 event.next_state = Some(rest.as_bytes().to_vec());
                 return Err(match verb {
                     "send-and-err" => Failure::Handler("as asked".to_owned()),
@@ -64,7 +69,9 @@ impl Fake {
             "set-state" => event.next_state = Some(rest.as_bytes().to_vec()),
             "state" => {
                 let state = String::from_utf8(event.state().to_vec()).unwrap();
-                event.effects.send(me, Message::Text(&state), true);
+                event
+                    .effects
+                    .send(me, Message::Text(&state), Options::default());
             }
             "wait" => self.release.notified().await,
             "fill" => self.fill(event, me),
@@ -72,7 +79,7 @@ impl Fake {
                 for _ in 0..256 {
                     event
                         .effects
-                        .send(me, Message::Binary(&[0; 64 << 10]), true);
+                        .send(me, Message::Binary(&[0; 64 << 10]), Options::default());
                 }
             }
             _ => {}
@@ -87,7 +94,9 @@ impl Fake {
             if self.shard.delivery(me, event.seat, 0, ahead, chunk.len()) != Delivery::Sent {
                 return;
             }
-            event.effects.send(me, Message::Binary(&chunk), true);
+            event
+                .effects
+                .send(me, Message::Binary(&chunk), Options::default());
         }
     }
 }
@@ -132,7 +141,9 @@ impl Handler for Rc<Fake> {
     async fn drain(&self, event: &mut Box<Event>) -> Result<(), Failure> {
         self.note("drain".to_owned());
         let me = event.connection().unwrap();
-        event.effects.send(me, Message::Text("drained"), true);
+        event
+            .effects
+            .send(me, Message::Text("drained"), Options::default());
         Ok(())
     }
 
@@ -246,7 +257,7 @@ impl Bench {
                 subprotocols: Vec::new(),
             },
             states,
-            deflate: None,
+            wire: Wire::WebSocket(None),
             tickets: Box::new(()),
         };
         tokio::task::spawn_local(open(self.driver.clone(), self.terms.clone(), upgraded));

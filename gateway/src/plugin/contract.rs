@@ -16,6 +16,8 @@ use wasmtime::component::{
 pub(super) const VERSION: &str = "0.1.0";
 /// What plugins import.
 pub(super) const HOST: &str = "tidegate:plugin/host@0.1.0";
+/// The standard's interface for log lines.
+pub(super) const LOGGING: &str = "wasi:logging/logging@0.1.0-draft";
 const HANDLER: &str = "tidegate:plugin/handler@0.1.0";
 const BATCH_HANDLER: &str = "tidegate:plugin/batch-handler@0.1.0";
 const UPGRADER: &str = "tidegate:plugin/upgrader@0.1.0";
@@ -211,6 +213,27 @@ pub(super) enum CloseError {
     InvalidReason,
 }
 
+/// How much a log line matters.
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "only guests make one")]
+pub(super) enum Level {
+    #[component(name = "trace")]
+    Trace,
+    #[component(name = "debug")]
+    Debug,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "error")]
+    Error,
+    /// Our log has nothing above an error.
+    #[component(name = "critical")]
+    Critical,
+}
+
 #[derive(ComponentType, Lower)]
 #[component(record)]
 pub(super) struct Member {
@@ -352,7 +375,10 @@ pub enum ContractError {
         difference: String,
     },
     /// It imports what the gateway does not have.
-    #[error("imports what this gateway does not offer: {0}")]
+    #[error(
+        "imports what this gateway does not offer: {0}: \
+         rebuild it against tidegate:plugin@{VERSION}, or remove the import"
+    )]
     Import(String),
 }
 

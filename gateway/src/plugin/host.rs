@@ -6,6 +6,8 @@
 
 mod timers;
 
+use std::borrow::Cow;
+
 use wasmtime::component::{Linker, WasmList, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
@@ -16,14 +18,12 @@ use super::contract::{
 };
 use crate::close::{CloseFrame, REASON_MAX};
 use crate::codec;
-use crate::effects::{Effect, Effects};
+use crate::directory::NAME_MAX;
+use crate::effects::{Effect, Effects, Options};
 use crate::event::Event;
 use crate::message::{ConnectionId, Message};
 use crate::shard::{self, Shard};
 
-/// Longest topic and label, in bytes: names, not documents; the wire formats of peers such as
-/// Centrifugo have the same bound.
-const NAME_MAX: usize = 255;
 /// The most members one call lists: a guest's memory and a lock are held for it.
 const MEMBERS_MAX: u32 = 10_000;
 
@@ -139,11 +139,16 @@ fn with_message<R>(cx: &Cx<'_>, message: &Outbound, f: impl FnOnce(Message<'_>) 
 fn send(mut cx: Cx<'_>, to: u64, message: &Outbound, options: SendOptions) -> Result<(Delivery,)> {
     let to = ConnectionId(to);
     let delivery = with_event(&mut cx, |cx, event| {
+        let id = text(cx, options.event_id.as_ref())?;
+        let options = Options {
+            compress: options.compress,
+            id: id.as_deref(),
+        };
         with_message(cx, message, |message| {
             let delivery = delivery(cx.data(), event, to, message.payload().len());
             match delivery {
                 shard::Delivery::Sent | shard::Delivery::Queued => {
-                    event.effects.send(to, message, options.compress);
+                    event.effects.send(to, message, options);
                 }
                 shard::Delivery::Overflow => event.effects.push(Effect::Overflow { to }),
                 shard::Delivery::Dropped => {}
@@ -156,6 +161,11 @@ fn send(mut cx: Cx<'_>, to: u64, message: &Outbound, options: SendOptions) -> Re
         })
     })?;
     Ok((delivery,))
+}
+
+/// An optional text of a guest, in place in its memory.
+fn text<'a>(cx: &'a Cx<'_>, text: Option<&WasmStr>) -> Result<Option<Cow<'a, str>>> {
+    text.map(|text| text.to_str(cx)).transpose()
 }
 
 fn delivery(context: &Context, event: &Event, to: ConnectionId, len: usize) -> shard::Delivery {
@@ -186,15 +196,18 @@ fn publish(
         if !is_name(&topic) {
             return Ok(Err(PublishError::InvalidTopic));
         }
+        let id = text(cx, options.event_id.as_ref())?;
+        let sending = Options {
+            compress: options.compress,
+            id: id.as_deref(),
+        };
+        let except = options.except.map(ConnectionId);
         with_message(cx, message, |message| {
             let cost = Effects::cost_of(message.payload().len()) + topic.len();
             if event.effects.cost() + cost > cx.data().limits.effects {
                 return Err(PublishError::TooLarge);
             }
-            let except = options.except.map(ConnectionId);
-            event
-                .effects
-                .publish(&topic, message, except, options.compress);
+            event.effects.publish(&topic, message, except, sending);
             Ok(())
         })
     })?;

@@ -37,6 +37,8 @@ pub(super) struct Place<H> {
     pub(super) origins: Origins,
     pub(super) terms: Rc<Terms<H>>,
     pub(super) compression: Offer,
+    /// Whether connections that only receive are opened too.
+    pub(super) event_stream: bool,
 }
 
 impl<H: Handler> Site<H> {
@@ -55,6 +57,7 @@ impl<H: Handler> Site<H> {
                 origins: route.origins.clone(),
                 terms: terms(route, &driver, plan, pools),
                 compression: Offer::new(&route.compression, plan.links.len()),
+                event_stream: route.event_stream,
             });
         }
         let server = &plan.config.server;

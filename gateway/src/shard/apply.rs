@@ -17,9 +17,11 @@ impl Shard {
                     to,
                     frame,
                     compress,
+                    id,
                     ..
                 } if self.is_here(*to) => {
-                    self.send(seat, *to, Frame::new(effects.bytes(frame), *compress));
+                    let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
+                    self.send(seat, *to, frame);
                 }
                 Effect::Send { to, .. } => {
                     let shard = to.shard(self.links.len());
@@ -31,10 +33,11 @@ impl Shard {
                     frame,
                     except,
                     compress,
+                    id,
                 } => {
-                    let topic = effects.topic(topic);
+                    let topic = effects.text(topic);
                     self.counters.publishes.add(1);
-                    let plain = Frame::new(effects.bytes(frame), *compress);
+                    let plain = Frame::new(effects.bytes(frame), *compress, effects.text(id));
                     self.publish_here(topic, plain, *except);
                     self.publish_elsewhere(topic, effects, effect, frame.len(), owner);
                 }
@@ -73,12 +76,14 @@ impl Shard {
                     to,
                     frame,
                     compress,
+                    id,
                     sender,
                 } => {
                     let is_served =
                         sender.is_some_and(|sender| self.table.borrow().is_served(*to, sender));
                     if is_served {
-                        self.send(None, *to, Frame::new(effects.bytes(frame), *compress));
+                        let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
+                        self.send(None, *to, frame);
                     } else {
                         self.counters.drops.count("closing");
                     }
@@ -88,9 +93,10 @@ impl Shard {
                     frame,
                     except,
                     compress,
+                    id,
                 } => {
-                    let frame = Frame::new(effects.bytes(frame), *compress);
-                    self.publish_here(effects.topic(topic), frame, *except);
+                    let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
+                    self.publish_here(effects.text(topic), frame, *except);
                 }
                 Effect::SetTimer { owner, .. } | Effect::ClearTimer { owner, .. } => {
                     self.apply_timer(None, *owner, effects, effect);

@@ -11,11 +11,11 @@ use std::task::Context;
 
 use foldhash::{HashMap, HashMapExt};
 
-use super::deflation::{Compressors, Deflation};
+use super::deflation::Compressors;
 use super::poller::Poller;
 use super::signal::{Signal, Wake};
 use crate::close::{CloseCause, NO_STATUS};
-use crate::codec::{self, Opcode};
+use crate::codec::{self, Opcode, event_stream};
 use crate::config::RouteLimits;
 use crate::counters::Counters;
 use crate::heartbeat::{Due, Millis, Pulse};
@@ -24,6 +24,7 @@ use crate::message::ConnectionId;
 use crate::outbox::{HIGH_WATER, Outbox};
 
 pub(super) use deliver::{Audience, Frame};
+pub use slot::Encoding;
 
 use slot::{Slot, flush, mark};
 
@@ -107,7 +108,7 @@ impl Table {
         socket: TcpStream,
         limits: Arc<RouteLimits>,
         owners: Rc<[usize]>,
-        deflation: Option<Box<Deflation>>,
+        encoding: Encoding,
         now: Millis,
     ) -> Key {
         let outbox = Outbox::new(limits.outbox, limits.slow_consumer);
@@ -119,7 +120,7 @@ impl Table {
             pulse: Pulse::new(now),
             limits,
             owners,
-            deflation,
+            encoding,
             is_dirty: false,
         };
         let key = match self.free.pop() {
@@ -294,13 +295,27 @@ impl Table {
         self.push_frame_at(key, start);
     }
 
-    pub(super) fn push_control(&mut self, id: ConnectionId, frame: &[u8]) {
-        if let Some(key) = self.key(id) {
-            self.make_way(key);
-            let start = self.turn.len();
-            self.turn.extend_from_slice(frame);
-            self.push_frame_at(key, start);
+    /// Shows the peer, and what lies between, that the connection lives. A stream of events is never
+    /// answered, so that counts as a sign of life of the peer's: a lost one is noticed by what it
+    /// does not take.
+    pub(super) fn push_ping(&mut self, id: ConnectionId, now: Millis) {
+        let Some(key) = self.key(id) else {
+            return;
+        };
+        self.make_way(key);
+        let start = self.turn.len();
+        if self.is_event_stream(key) {
+            self.turn.extend_from_slice(event_stream::PING);
+            self.seen(key, now);
+        } else {
+            codec::append(&mut self.turn, Opcode::Ping, &[]);
         }
+        self.push_frame_at(key, start);
+    }
+
+    fn is_event_stream(&self, key: Key) -> bool {
+        let slot = self.slots[key as usize].as_ref();
+        slot.is_some_and(|slot| matches!(slot.encoding, Encoding::EventStream))
     }
 
     /// Control frames have room always, so a flood of pings within one turn must not let their
@@ -336,6 +351,10 @@ impl Table {
         };
         let start = self.turn.len();
         let span = cause.frame().map(|frame| {
+            if matches!(slot.encoding, Encoding::EventStream) {
+                event_stream::append_close(&mut self.turn, &frame);
+                return start as u32..self.turn.len() as u32;
+            }
             let payload = match frame.code {
                 NO_STATUS => Vec::new(),
                 code => codec::close_payload(code, &frame.reason),

@@ -18,6 +18,16 @@ use crate::outbox::{Flush, Outbox};
 use crate::shard::deflation::Deflation;
 use crate::shard::signal::Signal;
 
+/// How messages lie on a connection's socket.
+pub enum Encoding {
+    /// As frames.
+    Plain,
+    /// As frames, compressed.
+    Deflated(Box<Deflation>),
+    /// As server-sent events.
+    EventStream,
+}
+
 /// A connection's place in the table.
 pub(super) struct Slot {
     pub(super) id: ConnectionId,
@@ -28,8 +38,7 @@ pub(super) struct Slot {
     pub(super) limits: Arc<RouteLimits>,
     /// The plugins that serve it.
     pub(super) owners: Rc<[usize]>,
-    /// How its messages are compressed, if they are.
-    pub(super) deflation: Option<Box<Deflation>>,
+    pub(super) encoding: Encoding,
     pub(super) is_dirty: bool,
 }
 

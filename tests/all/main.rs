@@ -38,6 +38,7 @@ mod protocol;
 mod publish;
 mod refused;
 mod reload;
+mod router;
 mod rules;
 mod settings;
 mod shutdown;
@@ -45,6 +46,7 @@ mod slow;
 mod swap;
 mod timers;
 mod topics;
+mod types;
 mod upgrade;
 mod watch;
 

@@ -24,6 +24,7 @@ const UPGRADER: &str = "tidegate:plugin/upgrader@0.1.0";
 const DRAINER: &str = "tidegate:plugin/drainer@0.1.0";
 const TIMER: &str = "tidegate:plugin/timer@0.1.0";
 const MIGRATOR: &str = "tidegate:plugin/migrator@0.1.0";
+const DESCRIBER: &str = "tidegate:plugin/describer@0.1.0";
 const LIFECYCLE: &str = "tidegate:plugin/lifecycle@0.1.0";
 
 type Fields<'a> = Vec<(&'a str, &'a [u8])>;
@@ -266,6 +267,7 @@ signatures! {
     OnClose(u64, CloseCause<'a>) -> Result<(), String>;
     MigrateState(&'a [u8], u64) -> Result<Vec<u8>, String>;
     OnLoad() -> Result<(), String>;
+    Describe() -> String;
 }
 
 /// An exported function of an instance whose types have been checked.
@@ -330,6 +332,7 @@ pub(super) struct Exports {
     pub(super) on_timer: Option<Function>,
     pub(super) migrate_state: Option<Function>,
     pub(super) on_load: Option<Function>,
+    pub(super) describe: Option<Function>,
 }
 
 /// How a component differs from the contract.
@@ -401,6 +404,7 @@ impl Exports {
             on_timer: function(TIMER, "on-timer")?,
             migrate_state: function(MIGRATOR, "migrate-state")?,
             on_load: function(LIFECYCLE, "on-load")?,
+            describe: function(DESCRIBER, "describe")?,
         })
     }
 }

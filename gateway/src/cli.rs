@@ -3,7 +3,9 @@
 pub mod check;
 pub mod check_plugin;
 pub mod dev;
+pub mod publish;
 pub mod run;
+pub mod types;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -51,6 +53,8 @@ enum Command {
         #[arg(long)]
         listen: Option<SocketAddr>,
     },
+    /// Publishes a message to a topic of a running gateway, through its admin API.
+    Publish(publish::Publish),
     /// Says all that is wrong with a configuration.
     Check {
         /// The configuration.
@@ -59,6 +63,11 @@ enum Command {
     },
     /// Says whether a component is a plugin for this gateway, and what is missing or wrong.
     CheckPlugin {
+        /// The component.
+        plugin: PathBuf,
+    },
+    /// Prints the messages of a plugin as TypeScript types.
+    Types {
         /// The component.
         plugin: PathBuf,
     },
@@ -85,8 +94,10 @@ pub fn main() -> ExitCode {
             admin,
         } => run::run(&config, listen, admin),
         Command::Dev { folder, listen } => dev::run(&folder, listen),
+        Command::Publish(publish) => publish::run(&publish),
         Command::Check { config } => check::run(&config),
         Command::CheckPlugin { plugin } => check_plugin::run(&plugin),
+        Command::Types { plugin } => types::run(&plugin),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

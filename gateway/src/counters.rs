@@ -30,7 +30,8 @@ pub struct Family<const N: usize> {
 }
 
 impl<const N: usize> Family<N> {
-    const fn new(names: [&'static str; N]) -> Self {
+    /// Counters of these names, all nought.
+    pub(crate) const fn new(names: [&'static str; N]) -> Self {
         Self {
             names,
             counters: [const { Counter(AtomicU64::new(0)) }; N],

@@ -13,6 +13,9 @@ use crate::message::ConnectionId;
 mod timers;
 
 pub use timers::PluginTimers;
+/// Longest topic and label, in bytes: names, not documents; the wire formats of peers such as
+/// Centrifugo have the same bound.
+pub const NAME_MAX: usize = 255;
 
 /// The topics of all shards.
 #[derive(Debug)]

@@ -13,10 +13,11 @@
 //!
 //! The plugin side: [`plugin`], and nothing else knows WebAssembly.
 //!
-//! Around them: [`config`], [`counters`], [`admin`], [`console`], [`cli`].
+//! Around them: [`config`], [`counters`], [`admin`], [`console`], [`client`], [`cli`].
 
 pub mod admin;
 pub mod cli;
+pub mod client;
 pub mod close;
 pub mod codec;
 pub mod config;

@@ -1,7 +1,8 @@
 //! The plugin side: everything that knows WebAssembly.
 //!
 //! - [`engine`](Engine): wasmtime's settings, the clock of deadlines, the linker
-//! - `contract`: the WIT contract in Rust types; `host`: what guests may ask of the gateway
+//! - `contract`: the WIT contract in Rust types; `host` and
+//!   `logging`: what guests may ask of the gateway
 //! - `load`: from a file to a [`Generation`]; `cache`: compiled code on disk
 //! - [`Registry`]: the plugins by name, their histories, the loader's thread
 //! - [`Slot`]: where the current generation is found; [`Pool`]: its instances on one shard
@@ -22,6 +23,7 @@ mod incoming;
 mod instance;
 mod load;
 mod log;
+mod logging;
 mod lower;
 mod member;
 mod outgoing;
@@ -34,7 +36,7 @@ pub mod watcher;
 
 pub use contract::ContractError;
 pub use engine::Engine;
-pub use generation::{CheckError, Digest, Generation, Identity};
+pub use generation::{CheckError, DescribeError, Digest, Generation, Identity};
 pub use guest::Guest;
 pub use instance::StartError;
 pub use load::LoadError;

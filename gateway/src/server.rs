@@ -9,6 +9,7 @@ mod gate;
 mod http;
 mod lone;
 mod origin;
+mod publisher;
 mod refusal;
 mod site;
 mod worker;
@@ -33,10 +34,13 @@ use crate::shard::{Link, Mail, Shard};
 
 use gate::Gate;
 
+pub use publisher::{Publisher, QueueFull};
+
 /// A running gateway, without its admin side.
 pub struct Server {
     address: SocketAddr,
     links: Box<[Link]>,
+    directory: Arc<Directory>,
     counters: Vec<Arc<Counters>>,
     threads: Vec<JoinHandle<()>>,
     draining: Arc<AtomicBool>,
@@ -78,9 +82,10 @@ impl Server {
             (0..shards).map(|_| Link::new(config.server.queue)).unzip();
         let links: Box<[Link]> = links.into();
         let draining = Arc::new(AtomicBool::new(false));
+        let directory = Arc::new(Directory::new(shards));
         let plan = Arc::new(Plan {
             gate: Gate::new(config.server.connections),
-            directory: Arc::new(Directory::new(shards)),
+            directory: directory.clone(),
             config,
             registry,
             console,
@@ -102,6 +107,7 @@ impl Server {
         Ok(Self {
             address,
             links,
+            directory,
             counters,
             threads,
             draining,
@@ -128,6 +134,11 @@ impl Server {
         Closer {
             links: self.links.clone(),
         }
+    }
+
+    /// The way to publish from outside the shards.
+    pub fn publisher(&self) -> Publisher {
+        Publisher::new(self.links.clone(), self.directory.clone())
     }
 
     /// Stops accepting, closes every connection within `window`, and returns when all are gone or

@@ -36,7 +36,8 @@
 //!
 //! Build it with `cargo build --release --target wasm32-wasip2`; the gateway loads
 //! `target/wasm32-wasip2/release/<crate>.wasm` and swaps it in, while clients stay connected, when it is built anew.
-//! What a plugin prints goes to the gateway's log under the plugin's name. It has no files, network or environment.
+//! What a plugin prints goes to the gateway's log under the plugin's name; [`log`] has lines with levels, and [`config`]
+//! what the gateway's configuration tells the plugin. It has no files, network or environment.
 //!
 //! A plugin compiles for other targets as well, so functions of its own can be tested with `cargo test`; what asks the
 //! gateway for something panics there.
@@ -167,6 +168,7 @@
 #[doc(hidden)]
 pub mod bindings;
 mod call;
+pub mod config;
 mod connection;
 mod describe;
 pub mod envelope;
@@ -176,6 +178,7 @@ pub mod export;
 mod fault;
 mod handler;
 pub mod http;
+pub mod log;
 mod message;
 mod request;
 mod router;

@@ -21,6 +21,7 @@ pub(super) fn render(admin: &Admin) -> String {
             .iter()
             .map(plugin::Plugin::status)
             .collect(),
+        publishes: admin.publishes.iter().collect(),
     };
     let mut registry = prometheus_client::registry::Registry::with_prefix("tidegate");
     registry.register_collector(Box::new(snapshot));
@@ -34,6 +35,8 @@ pub(super) fn render(admin: &Admin) -> String {
 struct Snapshot {
     counters: Vec<std::sync::Arc<Counters>>,
     plugins: Vec<Status>,
+    /// Publishes through the admin API, by what became of them.
+    publishes: Vec<(&'static str, u64)>,
 }
 
 impl prometheus_client::collector::Collector for Snapshot {
@@ -92,6 +95,7 @@ impl prometheus_client::collector::Collector for Snapshot {
         self.counter(encoder, "sent_bytes", "Bytes written to sockets", |c| {
             &c.bytes_out
         })?;
+        self.admin_publishes(encoder)?;
         let dropped = ConstCounter::new(plugin::dropped_lines());
         let help = "Lines of guest output dropped because an instance logged too many";
         dropped.encode(encoder.encode_descriptor(
@@ -140,6 +144,17 @@ impl Snapshot {
             "Connections without compression contexts of their own, for want of memory",
             |c| &c.contexts_refused,
         )
+    }
+
+    fn admin_publishes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Publishes asked for through the admin API, by what became of them";
+        let mut metric =
+            encoder.encode_descriptor("admin_publishes", help, None, MetricType::Counter)?;
+        for (result, count) in &self.publishes {
+            let count = ConstCounter::new(*count);
+            count.encode(metric.encode_family(&[("result", *result)])?)?;
+        }
+        Ok(())
     }
 
     fn counter(

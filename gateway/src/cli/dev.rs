@@ -146,6 +146,9 @@ async fn follow(
     console: &Console,
 ) {
     loop {
+        if let Some(problem) = console.read_samples(builder.folder()) {
+            tracing::warn!("{problem}");
+        }
         if build(builder, console).await
             && let Ok(Reload::Unchanged(generation)) = registry.reload(plugin, true).await
         {

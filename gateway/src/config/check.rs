@@ -1,11 +1,13 @@
 //! What types cannot say about a configuration: names that must agree, values that must fit each
 //! other.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use matchit::InsertError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::client::PATHS;
 
 use super::{CompressionMode, Config, Plugin, Route, SlowConsumer};
 
@@ -31,9 +33,12 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(listeners(config));
     found.extend(drain(config));
+    found.extend(instances(config));
     found.extend(level(&config.log.level));
     found.extend(plugins(&config.plugins));
     found.extend(routes(&config.routes, &config.plugins));
+    found.extend(granted_states(config));
+    found.extend(client(config));
     found
 }
 
@@ -62,6 +67,33 @@ fn drain(config: &Config) -> Option<Problem> {
         );
         problem(&["server.drain_window", "server.drain_deadline"], message)
     })
+}
+
+/// A shard keeps an instance of each plugin it serves. With fewer in all some shard would never get one
+/// of some plugin, and fail that plugin's events.
+fn instances(config: &Config) -> Option<Problem> {
+    let (plugins, shards) = (config.plugins.len(), config.server.shards?.get());
+    let (needed, instances) = (plugins * shards, config.engine.instances);
+    ((instances as usize) < needed).then(|| {
+        let message = format!(
+            "\"instances\" in [engine] is {instances}, but each of {shards} \"shards\" in [server] keeps one of each plugin, of which there are {plugins}: write at least {needed}"
+        );
+        problem(&["engine.instances", "server.shards"], message)
+    })
+}
+
+/// A route that only the browser client would answer for.
+fn client(config: &Config) -> Vec<Problem> {
+    let routes = config.routes.iter().enumerate();
+    routes
+        .filter(|(_, route)| config.server.client && PATHS.contains(&route.path.as_str()))
+        .map(|(index, Route { path, .. })| {
+            let message = format!(
+                "route {path:?} is where the browser client is: choose another path, or write client = false in [server]"
+            );
+            problem(&[&format!("route.{index}.path"), "server.client"], message)
+        })
+        .collect()
 }
 
 /// `EnvFilter` takes a word that is no level for a module's name, and then logs nothing else: a
@@ -101,6 +133,42 @@ fn plugins(plugins: &[Plugin]) -> Vec<Problem> {
             let message =
                 format!("plugin {name:?} has no path: add one, like path = \"{name}.wasm\"");
             found.push(problem(&[&format!("plugin.{index}.path")], message));
+        }
+    }
+    found
+}
+
+/// A plugin sees the states of those it shares a chain with; of any other it would never see one.
+fn granted_states(config: &Config) -> Vec<Problem> {
+    let names: Vec<_> = config.plugins.iter().map(|p| p.name.as_str()).collect();
+    if names.contains(&"") {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (index, Plugin { name, grants, .. }) in config.plugins.iter().enumerate() {
+        let others: BTreeSet<_> = config
+            .routes
+            .iter()
+            .filter(|route| route.plugins.contains(name))
+            .flat_map(|route| &route.plugins)
+            .map(String::as_str)
+            .filter(|other| other != name && names.contains(other))
+            .collect();
+        let others: Vec<_> = others.into_iter().collect();
+        let unknown = grants.state.iter().map(String::as_str);
+        for granted in unknown.filter(|granted| !others.contains(granted)) {
+            let what = match names.contains(&granted) {
+                true => "which is in no chain with it",
+                false => "which is no plugin",
+            };
+            let advice = match &others[..] {
+                [] => "remove it, or name both in `plugins` of a route".to_owned(),
+                others => super::wording::choose(granted, others),
+            };
+            let message =
+                format!("plugin {name:?} is granted the state of {granted:?}, {what}: {advice}");
+            let path = format!("plugin.{index}.grants.state");
+            found.push(problem(&[&path, "route"], message));
         }
     }
     found

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Samples;
 use crate::codec::{self, Opcode};
 use crate::effects::{Effect, Effects};
 use crate::plugin::Notice;
@@ -37,7 +38,11 @@ pub enum Report {
         source: String,
         /// The paths of the routes.
         routes: Vec<String>,
+        /// Ready-made messages.
+        samples: Samples,
     },
+    /// The ready-made messages were read anew.
+    Samples(Samples),
     /// A generation took over.
     Swapped {
         /// The plugin.
@@ -288,6 +293,7 @@ mod tests {
             connections: 0,
             source: "src/lib.rs".to_owned(),
             routes: vec!["/".to_owned()],
+            samples: Samples::default(),
         };
         let hello = json_of(&hello);
         assert_eq!(hello["type"], "hello");

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::call::Budget;
@@ -43,6 +44,8 @@ pub(super) struct Context {
     pub(super) budget: Budget,
     /// The call had to wait or to let others run: it has a limit on that, which is for one event.
     suspended: Arc<AtomicBool>,
+    settings: Arc<WasiConfigVariables>,
+    log: GuestLog,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outgoing: Outgoing,
@@ -80,13 +83,15 @@ impl Context {
             },
             ticks_left: Budget::of(limits.load, "load").ticks,
             budget: Budget::of(limits.deadline, "deadline"),
+            settings: generation.settings().clone(),
             // Nothing is granted: no files, no network, no environment (G8).
             wasi: WasiCtx::builder()
                 .stdout(log.clone())
-                .stderr(log)
+                .stderr(log.clone())
                 .allow_tcp(false)
                 .allow_udp(false)
                 .build(),
+            log,
             http: WasiHttpCtx::new(),
             outgoing,
             table,
@@ -120,6 +125,17 @@ impl Context {
     pub(super) fn swap_event(&mut self, event: &mut Box<Event>) {
         let own = self.event.as_mut();
         std::mem::swap(own.expect("put back by whoever took it"), event);
+        self.log.set_connection(self.event().connection());
+    }
+
+    /// Where the guest's lines go.
+    pub(super) fn log(&self) -> &GuestLog {
+        &self.log
+    }
+
+    /// What the guest reads through `wasi:config/store`.
+    pub(super) fn settings(&mut self) -> WasiConfig<'_> {
+        WasiConfig::new(&self.settings)
     }
 
     /// Takes the event out, to work on it and on the guest's memory at once.

@@ -16,12 +16,15 @@ use wasmtime::component::{
 pub(super) const VERSION: &str = "0.1.0";
 /// What plugins import.
 pub(super) const HOST: &str = "tidegate:plugin/host@0.1.0";
+/// The standard's interface for log lines.
+pub(super) const LOGGING: &str = "wasi:logging/logging@0.1.0-draft";
 const HANDLER: &str = "tidegate:plugin/handler@0.1.0";
 const BATCH_HANDLER: &str = "tidegate:plugin/batch-handler@0.1.0";
 const UPGRADER: &str = "tidegate:plugin/upgrader@0.1.0";
 const DRAINER: &str = "tidegate:plugin/drainer@0.1.0";
 const TIMER: &str = "tidegate:plugin/timer@0.1.0";
 const MIGRATOR: &str = "tidegate:plugin/migrator@0.1.0";
+const DESCRIBER: &str = "tidegate:plugin/describer@0.1.0";
 const INCOMING_HANDLER: &str = "wasi:http/incoming-handler@0.2.12";
 const LIFECYCLE: &str = "tidegate:plugin/lifecycle@0.1.0";
 
@@ -211,6 +214,27 @@ pub(super) enum CloseError {
     InvalidReason,
 }
 
+/// How much a log line matters.
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "only guests make one")]
+pub(super) enum Level {
+    #[component(name = "trace")]
+    Trace,
+    #[component(name = "debug")]
+    Debug,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "error")]
+    Error,
+    /// Our log has nothing above an error.
+    #[component(name = "critical")]
+    Critical,
+}
+
 #[derive(ComponentType, Lower)]
 #[component(record)]
 pub(super) struct Member {
@@ -244,6 +268,7 @@ signatures! {
     OnClose(u64, CloseCause<'a>) -> Result<(), String>;
     MigrateState(&'a [u8], u64) -> Result<Vec<u8>, String>;
     OnLoad() -> Result<(), String>;
+    Describe() -> String;
 }
 
 /// An exported function of an instance whose types have been checked.
@@ -309,6 +334,7 @@ pub(super) struct Exports {
     pub(super) migrate_state: Option<Function>,
     pub(super) on_request: Option<Function>,
     pub(super) on_load: Option<Function>,
+    pub(super) describe: Option<Function>,
 }
 
 /// How a component differs from the contract.
@@ -351,7 +377,10 @@ pub enum ContractError {
         difference: String,
     },
     /// It imports what the gateway does not have.
-    #[error("imports what this gateway does not offer: {0}")]
+    #[error(
+        "imports what this gateway does not offer: {0}: \
+         rebuild it against tidegate:plugin@{VERSION}, or remove the import"
+    )]
     Import(String),
 }
 
@@ -378,6 +407,7 @@ impl Exports {
             migrate_state: function(MIGRATOR, "migrate-state")?,
             on_request: function(INCOMING_HANDLER, "handle")?,
             on_load: function(LIFECYCLE, "on-load")?,
+            describe: function(DESCRIBER, "describe")?,
         })
     }
 }

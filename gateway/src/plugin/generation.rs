@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, InstancePre};
+use wasmtime_wasi_config::WasiConfigVariables;
 
 use super::context::Context;
 use super::contract::{ContractError, Exports};
@@ -38,6 +39,8 @@ pub struct Generation {
     digest: Digest,
     loaded: SystemTime,
     engine: Arc<Engine>,
+    /// Shared by its instances.
+    settings: Arc<WasiConfigVariables>,
     pre: InstancePre<Context>,
     exports: Exports,
 }
@@ -72,7 +75,13 @@ impl Generation {
         // Exports first: a component of another world is better told so than by its imports.
         let exports = Exports::probe(component)?;
         let pre = engine.link(component)?;
+        let settings = identity.settings.iter();
         Ok(Self {
+            settings: Arc::new(
+                settings
+                    .map(|(key, value)| (key.as_str(), value.as_str()))
+                    .collect(),
+            ),
             identity,
             number,
             digest,
@@ -83,12 +92,24 @@ impl Generation {
         })
     }
 
+    /// Starts an instance that belongs to no shard, and shares its limits with none.
+    async fn start(&self) -> Result<Instance, StartError> {
+        let requests = Arc::new(Semaphore::new(self.limits().http_requests));
+        Instance::start(self, requests).await
+    }
+
     /// Starts an instance and runs the optional self-check (G4). The instance is thrown away: it
     /// belongs to no shard.
     pub(super) async fn check(&self) -> Result<(), CheckError> {
-        let requests = Arc::new(Semaphore::new(self.limits().http_requests));
-        let mut instance = Instance::start(self, requests).await?;
+        let mut instance = self.start().await?;
         instance.on_load().await.map_err(CheckError::Refused)
+    }
+
+    /// What the plugin says of its messages (`describer` of the contract): a JSON Schema. None if it does not export
+    /// that. It runs in an instance of its own, within `limits.load`.
+    pub async fn describe(&self) -> Result<Option<String>, DescribeError> {
+        let mut instance = self.start().await?;
+        instance.describe().await.map_err(DescribeError::Failed)
     }
 
     /// The plugin's name.
@@ -132,8 +153,8 @@ impl Generation {
     }
 
     /// What the plugin reads through `wasi:config/store`.
-    pub(super) fn settings(&self) -> &Arc<BTreeMap<String, String>> {
-        &self.identity.settings
+    pub(super) fn settings(&self) -> &Arc<WasiConfigVariables> {
+        &self.settings
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -164,4 +185,15 @@ pub enum CheckError {
     /// Its own check failed.
     #[error("failed its self-check (on-load): {0}")]
     Refused(Failure),
+}
+
+/// Why a generation did not describe its messages.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    /// Its instance did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The call failed.
+    #[error("failed to describe its messages: {0}")]
+    Failed(Failure),
 }

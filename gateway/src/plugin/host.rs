@@ -18,14 +18,12 @@ use super::contract::{
 };
 use crate::close::{CloseFrame, REASON_MAX};
 use crate::codec;
+use crate::directory::NAME_MAX;
 use crate::effects::{Effect, Effects, Options};
 use crate::event::Event;
 use crate::message::{ConnectionId, Message};
 use crate::shard::{self, Shard};
 
-/// Longest topic and label, in bytes: names, not documents; the wire formats of peers such as
-/// Centrifugo have the same bound.
-const NAME_MAX: usize = 255;
 /// The most members one call lists: a guest's memory and a lock are held for it.
 const MEMBERS_MAX: u32 = 10_000;
 

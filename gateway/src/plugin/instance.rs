@@ -11,8 +11,8 @@ use wasmtime::Store;
 use super::call::{Budget, bounded, call};
 use super::context::Context;
 use super::contract::{
-    self, ContractError, Export, Inbound, MigrateState, OnClose, OnDrain, OnLoad, OnMessage,
-    OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
+    self, ContractError, Describe, Export, Inbound, MigrateState, OnClose, OnDrain, OnLoad,
+    OnMessage, OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
 };
 use super::generation::Generation;
 use super::incoming::{self, OnRequest};
@@ -37,6 +37,7 @@ pub(super) struct Instance {
     migrate_state: Option<Export<MigrateState>>,
     on_request: Option<Export<OnRequest>>,
     on_load: Option<Export<OnLoad>>,
+    describe: Option<Export<Describe>>,
 }
 
 /// Why an instance did not start.
@@ -94,6 +95,7 @@ impl Instance {
             migrate_state: optional_export(&mut store, &instance, exports.migrate_state.as_ref())?,
             on_request: optional_export(&mut store, &instance, exports.on_request.as_ref())?,
             on_load: optional_export(&mut store, &instance, exports.on_load.as_ref())?,
+            describe: optional_export(&mut store, &instance, exports.describe.as_ref())?,
             store,
             suspended,
         })
@@ -123,6 +125,17 @@ impl Instance {
         let (result,) =
             call::<OnLoad>(&mut self.store, export, (), budget, &self.suspended).await?;
         result.map_err(Failure::Handler)
+    }
+
+    /// What the plugin says of its messages, if it says anything.
+    pub(super) async fn describe(&mut self) -> Result<Option<String>, Failure> {
+        let Some(export) = &self.describe else {
+            return Ok(None);
+        };
+        let budget = Budget::of(self.store.data().limits.load, "load");
+        let (description,) =
+            call::<Describe>(&mut self.store, export, (), budget, &self.suspended).await?;
+        Ok(Some(description))
     }
 
     pub(super) async fn on_upgrade(

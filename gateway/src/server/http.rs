@@ -172,6 +172,12 @@ async fn respond<H: Handler>(
     {
         return response;
     }
+    if let Some(client) = site.client()
+        && !is_upgrade(request.headers())
+        && let Some(response) = client.respond(&request)
+    {
+        return response;
+    }
     if is_plain(site, &request) {
         let begin = || {
             held.exchange.get_or_init(|| site.begin_exchange());
@@ -287,7 +293,7 @@ async fn grant<H: Handler>(
     let ticket = site.admit_connection().ok_or(Refusal::Full)?;
     let request = describe(http, params, peer)?;
     let accept = ask(site, place, &request, None).await?;
-    validate(&accept, &request).map_err(|why| {
+    validate(&accept, &request, place.terms.limits.state).map_err(|why| {
         tracing::warn!(path = request.path, "upgrade failed: {why}");
         Refusal::Failed(why)
     })?;

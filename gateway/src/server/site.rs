@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::Plan;
 use super::compression::Offer;
 use super::gate::{Gate, Ticket};
+use crate::client::Client;
 use crate::config::{Origins, Route};
 use crate::connection::{Driver, SpareEvents, Terms};
 use crate::console::Console;
@@ -24,6 +25,7 @@ pub(super) struct Site<H> {
     router: matchit::Router<usize>,
     places: Vec<Place<H>>,
     console: Option<Arc<Console>>,
+    client: Option<Client>,
     gate: Arc<Gate>,
     draining: Arc<AtomicBool>,
     /// Told when this shard begins to drain.
@@ -81,6 +83,7 @@ impl<H: Handler> Site<H> {
             router,
             places,
             console: plan.console.clone(),
+            client: server.client.then(Client::default),
             gate: plan.gate.clone(),
             draining: plan.draining.clone(),
             drain: Notify::new(),
@@ -100,6 +103,10 @@ impl<H: Handler> Site<H> {
 
     pub(super) fn console(&self) -> Option<&Arc<Console>> {
         self.console.as_ref()
+    }
+
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
     }
 
     pub(super) fn is_draining(&self) -> bool {

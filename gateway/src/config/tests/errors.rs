@@ -78,10 +78,36 @@ fn a_plugins_values_are_checked() {
             4:16: "http" in [plugin.grants] is "api.example.com": write an origin like "https://api.example.com" or "http://10.0.0.1:8080", without a path
         [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.http = ["https://api.example.com/v1"]
             4:16: "http" in [plugin.grants] is "https://api.example.com/v1": write an origin like "https://api.example.com" or "http://10.0.0.1:8080", without a path
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig.users = ["ann"]
+            4:16: "users" in [plugin.config] is a list: write a string in quotes, a number, or true or false
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig.limits = { day = 5 }
+            4:8: "limits" in [plugin.config] is a table: write a string in quotes, a number, or true or false
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig.since = 2026-11-21
+            4:16: "since" in [plugin.config] is a table: write a string in quotes, a number, or true or false
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig = "users.toml"
+            4:10: "config" in [[plugin]] is "users.toml": write a table
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.state = ["chat"]
+            4:16: plugin "auth" is granted the state of "chat", which is in no chain with it: remove it, or name both in `plugins` of a route
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.state = ["chta"]
+            4:16: plugin "auth" is granted the state of "chta", which is no plugin: remove it, or name both in `plugins` of a route
     "##;
     for (text, expected) in cases(table) {
         assert_eq!(error(&text), expected);
     }
+}
+
+#[test]
+fn a_granted_state_is_of_a_plugin_in_the_same_chain() {
+    let said = |name: &str| {
+        let auth =
+            format!("[[plugin]]\nname = \"auth\"\npath = \"a.wasm\"\ngrants.state = [{name:?}]\n");
+        let text = format!("{auth}{GOOD}").replace("plugins = [", "plugins = [\"auth\", ");
+        let errors = parse_with(&text, &[]).err();
+        errors.map_or_else(String::new, |errors| errors.to_string())
+    };
+    let error = r#"tidegate.toml:4:16: plugin "auth" is granted the state of "chta", which is no plugin: did you mean "chat"?"#;
+    assert!(said("chta").contains(error), "{}", said("chta"));
+    assert!(!said("chat").contains("granted"), "{}", said("chat"));
 }
 
 #[test]
@@ -178,9 +204,24 @@ fn values_that_do_not_fit_each_other_are_refused() {
         "tidegate.toml:1:17: [admin] and [server] both listen on 127.0.0.1:9090: give [admin] a port of its own"
     );
     assert_eq!(
+        error("server.shards = 4\nengine.instances = 3"),
+        r#"tidegate.toml:2:20: "instances" in [engine] is 3, but each of 4 "shards" in [server] keeps one of each plugin, of which there are 1: write at least 4"#
+    );
+    config("server.shards = 4\nengine.instances = 4");
+    assert_eq!(
         error("server.drain_window = \"1m\""),
         r#"tidegate.toml:1:23: "drain_window" in [server] is 60s, longer than "drain_deadline" (30s): lower it"#
     );
+}
+
+#[test]
+fn a_route_where_the_browser_client_is_needs_it_off() {
+    let text = GOOD.replace("/rooms/{room}", "/tidegate.js");
+    let expected = r#"tidegate.toml:7:8: route "/tidegate.js" is where the browser client is: choose another path, or write client = false in [server]"#;
+    assert_eq!(errors(&text), [expected]);
+    let off = format!("server.client = false\n{text}");
+    assert!(!parse_with(&off, &[]).unwrap().server.client);
+    assert!(config("").server.client);
 }
 
 #[test]

@@ -13,6 +13,8 @@
 //!
 //! The plugin side: [`plugin`], and nothing else knows WebAssembly.
 //!
+//! For plugins: [`store`], what they keep beyond their connections.
+//!
 //! Around them: [`config`], [`counters`], [`admin`], [`console`], [`cli`].
 
 pub mod admin;
@@ -33,3 +35,4 @@ pub mod outbox;
 pub mod plugin;
 pub mod server;
 pub mod shard;
+pub mod store;

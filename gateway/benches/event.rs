@@ -3,6 +3,8 @@
 //!
 //! - a call of the guest `echo` with its answer in the effects, deadline and memory limit on;
 //! - an empty call: `chat` hearing that its outbox has drained, which it ignores;
+//! - reads and writes of the store in memory, by the fixture `store`: an event that opens a bucket,
+//!   reads and writes, and one get and one set of an event with a hundred of each;
 //! - one publish to 1,000 subscribers, written to 1,000 real sockets.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tidegate::config::{self, RouteLimits};
+use tidegate::config::{self, Config, RouteLimits};
 use tidegate::connection::{self, Driver};
 use tidegate::counters::Counters;
 use tidegate::directory::Directory;
@@ -21,6 +23,7 @@ use tidegate::handler::{Event, Handler};
 use tidegate::message::Message;
 use tidegate::plugin::{Engine, Guest, Pool, Registry, builder};
 use tidegate::shard::{Link, Seat, Shard};
+use tidegate::store::Store;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -49,6 +52,11 @@ fn plugins() -> PathBuf {
             "echo",
             "-p",
             "chat",
+            "-p",
+            "guests",
+            "--lib",
+            "--example",
+            "store",
         ])
         .status();
     assert!(built.expect("cargo can be run").success());
@@ -77,15 +85,21 @@ fn shard() -> Rc<Shard> {
 }
 
 async fn guest(plugin: &str) -> Guest {
-    let plugin = config::Plugin {
+    let mut plugin = config::Plugin {
         name: plugin.to_owned(),
         path: plugins().join(format!("{plugin}.wasm")),
         ..config::Plugin::default()
     };
-    let limits = plugin.limits.clone();
+    plugin.grants.store = vec!["rooms".to_owned()];
+    let config = Config {
+        plugins: vec![plugin],
+        ..Config::default()
+    };
+    let limits = config.plugins[0].limits.clone();
     let engine = Engine::new(16, limits.memory, std::num::NonZeroUsize::MIN);
     let engine = engine.expect("the engine starts");
-    let registry = Registry::new(engine, &config::Cache::Off, &[plugin]);
+    let store = Store::open(&config).expect("a store in memory can be had");
+    let registry = Registry::new(engine, &config::Cache::Off, &config.plugins, store);
     let registry = registry.expect("the loader starts");
     registry.reload(0, false).await.expect("the plugin loads");
     let slot = registry.plugins()[0].slot().clone();
@@ -154,6 +168,36 @@ fn guest_call(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn store(criterion: &mut Criterion) {
+    const PAIRS: u64 = 100;
+    let runtime = runtime();
+    let (shard, guest) = runtime.block_on(async { (shard(), guest("examples/store").await) });
+    let (seat, _client) = runtime.block_on(connect(&shard));
+    let mut group = criterion.benchmark_group("store");
+    let mut event = Box::new(Event {
+        seat: Some(seat),
+        ..Event::default()
+    });
+    for (name, pairs) in [("event with open, get and set", 1), ("get+set", PAIRS)] {
+        let text = format!("get-set {pairs}");
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|times| {
+                runtime.block_on(async {
+                    let events = times.div_ceil(pairs);
+                    let begun = cpu_time();
+                    for _ in 0..events {
+                        let message = [Message::Text(&text)];
+                        let batch = guest.messages(&mut event, &message).await;
+                        batch.last.expect("the store does as it is told");
+                    }
+                    (cpu_time() - begun).mul_f64(times as f64 / (events * pairs) as f64)
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
 fn publish(criterion: &mut Criterion) {
     let runtime = runtime();
     let shard = runtime.block_on(async { shard() });
@@ -212,5 +256,5 @@ fn read_all(clients: Vec<std::net::TcpStream>) {
     });
 }
 
-criterion_group!(benches, guest_call, publish);
+criterion_group!(benches, guest_call, store, publish);
 criterion_main!(benches);

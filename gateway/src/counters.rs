@@ -77,7 +77,7 @@ impl<const N: usize> Family<N> {
 #[derive(Debug)]
 pub struct Counters {
     /// Events handed to a handler, by event.
-    pub events: Family<5>,
+    pub events: Family<6>,
     /// Events whose handler did not return `ok`, by [`Failure::name`](crate::handler::Failure::name).
     pub failures: Family<5>,
     /// Connections ended, by [`CloseCause::name`](crate::close::CloseCause::name).
@@ -114,7 +114,7 @@ pub struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self {
-            events: Family::new(["message", "open", "close", "drain", "upgrade"]),
+            events: Family::new(["message", "open", "close", "drain", "upgrade", "change"]),
             failures: Family::new(["error", "trap", "deadline", "memory", "unavailable"]),
             closes: Family::new([
                 "peer",

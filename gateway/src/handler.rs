@@ -13,6 +13,7 @@ use crate::close::{CloseCause, CloseFrame};
 use crate::effects::Effects;
 use crate::message::{ConnectionId, Message};
 use crate::shard::{Seat, Shard};
+use crate::store::Change;
 
 /// The HTTP request that opened a connection. Header names are in lower case.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ pub enum Upgrade {
 /// the new state count only when the handler returned `ok`: [`Event::commit`].
 #[derive(Debug, Default)]
 pub struct Event {
-    /// The event's own connection; none for an upgrade.
+    /// The event's own connection; none for an upgrade or a change of the store.
     pub seat: Option<Seat>,
     /// Its state as the last event left it.
     pub state: Vec<u8>,
@@ -219,6 +220,13 @@ pub trait Handler: 'static {
 
     /// All that was queued for the connection is written.
     fn drain(&self, event: &mut Box<Event>) -> impl Future<Output = Result<(), Failure>>;
+
+    /// A key of a bucket that the plugin watches was set or removed. An event without a connection.
+    fn change(
+        &self,
+        event: &mut Box<Event>,
+        change: &Change,
+    ) -> impl Future<Output = Result<(), Failure>>;
 
     /// The connection has ended.
     fn close(

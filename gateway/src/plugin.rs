@@ -1,7 +1,8 @@
 //! The plugin side: everything that knows WebAssembly.
 //!
 //! - [`engine`](Engine): wasmtime's settings, the clock of deadlines, the linker
-//! - `contract`: the WIT contract in Rust types; `host`: what guests may ask of the gateway
+//! - `contract`: the WIT contract in Rust types; `host`: what guests may ask of the gateway;
+//!   `keyvalue`: of the store
 //! - `load`: from a file to a [`Generation`]; `cache`: compiled code on disk
 //! - [`Registry`]: the plugins by name, their histories, the loader's thread
 //! - [`Slot`]: where the current generation is found; [`Pool`]: its instances on one shard
@@ -17,6 +18,7 @@ mod engine;
 mod generation;
 mod host;
 mod instance;
+mod keyvalue;
 mod load;
 mod log;
 mod packed;
@@ -31,6 +33,7 @@ use std::rc::Rc;
 use crate::close::CloseCause;
 use crate::handler::{Accept, Batch, Event, Failure, Handler, Reject, Request, Upgrade};
 use crate::message::{ConnectionId, Message};
+use crate::store::Change;
 
 pub use contract::ContractError;
 pub use engine::Engine;
@@ -173,6 +176,10 @@ impl Handler for Guest {
     async fn drain(&self, event: &mut Box<Event>) -> Result<(), Failure> {
         let id = own(event);
         event!(self, event, |instance| instance.on_drain(id))
+    }
+
+    async fn change(&self, event: &mut Box<Event>, change: &Change) -> Result<(), Failure> {
+        event!(self, event, |instance| instance.on_change(change))
     }
 
     async fn close(&self, event: &mut Box<Event>, cause: &CloseCause) -> Result<(), Failure> {

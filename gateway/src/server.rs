@@ -4,6 +4,7 @@
 //! its socket was handed to. Shard 0 accepts and hands sockets out in turn, which balances few
 //! connections better than the kernel's hash does.
 
+mod changes;
 mod compression;
 mod gate;
 mod http;

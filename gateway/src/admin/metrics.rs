@@ -1,5 +1,7 @@
 //! The metrics in Prometheus' text format. Counted per shard, added up here when asked for.
 
+mod store;
+
 use std::fmt;
 
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -10,6 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::Admin;
 use crate::counters::{Counter, Counters, Family};
 use crate::plugin::{self, Status};
+use crate::store::StoreStatus;
 
 /// Renders all metrics.
 pub(super) fn render(admin: &Admin) -> String {
@@ -21,6 +24,7 @@ pub(super) fn render(admin: &Admin) -> String {
             .iter()
             .map(plugin::Plugin::status)
             .collect(),
+        store: admin.registry.store().status(),
     };
     let mut registry = prometheus_client::registry::Registry::with_prefix("tidegate");
     registry.register_collector(Box::new(snapshot));
@@ -34,6 +38,7 @@ pub(super) fn render(admin: &Admin) -> String {
 struct Snapshot {
     counters: Vec<std::sync::Arc<Counters>>,
     plugins: Vec<Status>,
+    store: StoreStatus,
 }
 
 impl prometheus_client::collector::Collector for Snapshot {
@@ -93,7 +98,8 @@ impl prometheus_client::collector::Collector for Snapshot {
             None,
             dropped.metric_type(),
         )?)?;
-        self.plugins(encoder)
+        self.plugins(encoder)?;
+        store::encode(&self.store, &self.plugins, encoder)
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::anyhow;
 
 use super::Error;
-use crate::config::{self, PluginLimits};
+use crate::config::{self, Config, PluginLimits};
 use crate::plugin::{Engine, Registry};
+use crate::store::Store;
 
 /// Loads the component at `path` as a plugin and says what came of it.
 pub fn run(path: &Path) -> Result<(), Error> {
@@ -24,7 +25,9 @@ pub fn run(path: &Path) -> Result<(), Error> {
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let engine = Engine::new(1, PluginLimits::default().memory, threads)
         .map_err(|error| anyhow!("failed to start the engine: {error:#}"))?;
-    let registry = Registry::new(engine, &config::Cache::Off, &[plugin])
+    // Nothing is granted here, so nothing of a store is needed.
+    let store = Store::open(&Config::default()).map_err(|error| anyhow!("{error}"))?;
+    let registry = Registry::new(engine, &config::Cache::Off, &[plugin], store)
         .map_err(|error| anyhow!("failed to start the loader: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

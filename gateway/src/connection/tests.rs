@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::directory::Directory;
 use crate::handler::{Accept, Batch, Event, Failure, Upgrade};
 use crate::shard::{Delivery, Link};
+use crate::store::Change;
 
 mod ends;
 mod events;
@@ -128,6 +129,10 @@ impl Handler for Rc<Fake> {
         let me = event.connection().unwrap();
         event.effects.send(me, Message::Text("drained"), true);
         Ok(())
+    }
+
+    async fn change(&self, _: &mut Box<Event>, _: &Change) -> Result<(), Failure> {
+        unreachable!("no connection hears of the store")
     }
 
     async fn close(&self, _: &mut Box<Event>, cause: &CloseCause) -> Result<(), Failure> {

@@ -9,8 +9,10 @@ use std::marker::PhantomData;
 use wasmtime::Store;
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, ComponentType, Func, Instance, Lift,
-    Lower, TypedFunc, WasmList, WasmStr,
+    Lower, Resource, TypedFunc, WasmList, WasmStr,
 };
+
+use super::keyvalue::Handle;
 
 /// Versions the gateway speaks; wasmtime matches any 0.1.x to it.
 pub(super) const VERSION: &str = "0.1.0";
@@ -20,6 +22,7 @@ const HANDLER: &str = "tidegate:plugin/handler@0.1.0";
 const BATCH_HANDLER: &str = "tidegate:plugin/batch-handler@0.1.0";
 const UPGRADER: &str = "tidegate:plugin/upgrader@0.1.0";
 const DRAINER: &str = "tidegate:plugin/drainer@0.1.0";
+const WATCHER: &str = "wasi:keyvalue/watcher@0.2.0-draft2";
 const LIFECYCLE: &str = "tidegate:plugin/lifecycle@0.1.0";
 
 type Fields<'a> = Vec<(&'a str, &'a [u8])>;
@@ -221,6 +224,22 @@ signatures! {
     OnLoad() -> Result<(), String>;
 }
 
+/// Functions of `wasi:keyvalue/watcher`, which return nothing.
+macro_rules! watcher_signatures {
+    ($($name:ident($($param:ty),*);)*) => {$(
+        pub(super) struct $name;
+        impl Signature for $name {
+            type Params<'a> = ($($param,)*);
+            type Results = ();
+        }
+    )*};
+}
+
+watcher_signatures! {
+    OnSet(Resource<Handle>, &'a str, &'a [u8]);
+    OnDelete(Resource<Handle>, &'a str);
+}
+
 /// An exported function of an instance whose types have been checked.
 pub(super) struct Export<S> {
     func: Func,
@@ -281,6 +300,8 @@ pub(super) struct Exports {
     pub(super) on_upgrade: Option<Function>,
     pub(super) on_drain: Option<Function>,
     pub(super) on_load: Option<Function>,
+    pub(super) on_set: Option<Function>,
+    pub(super) on_delete: Option<Function>,
 }
 
 /// How a component differs from the contract.
@@ -347,6 +368,8 @@ impl Exports {
             on_upgrade: function(UPGRADER, "on-upgrade")?,
             on_drain: function(DRAINER, "on-drain")?,
             on_load: function(LIFECYCLE, "on-load")?,
+            on_set: function(WATCHER, "on-set")?,
+            on_delete: function(WATCHER, "on-delete")?,
         })
     }
 }

@@ -13,6 +13,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use super::context::Context;
 use super::contract::ContractError;
 use super::host;
+use super::keyvalue;
 
 /// The clock of deadlines: a guest that runs is looked at this often, and then lets others run.
 /// Finer would cost more than it gives: 1 ms is a fiftieth of the default deadline.
@@ -47,6 +48,7 @@ impl Engine {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         host::add_to_linker(&mut linker)?;
+        keyvalue::add_to_linker(&mut linker)?;
         let compilers = rayon::ThreadPoolBuilder::new()
             .num_threads(compile_threads.get())
             .thread_name(|index| format!("compile-{index}"))

@@ -8,13 +8,14 @@ use wasmtime::Store;
 use super::call::{Budget, bounded, call};
 use super::context::Context;
 use super::contract::{
-    self, ContractError, Export, Inbound, OnClose, OnDrain, OnLoad, OnMessage, OnMessages, OnOpen,
-    OnUpgrade, Signature,
+    self, ContractError, Export, Inbound, OnClose, OnDelete, OnDrain, OnLoad, OnMessage,
+    OnMessages, OnOpen, OnSet, OnUpgrade, Signature,
 };
 use super::generation::Generation;
 use super::packed::Packed;
 use super::slot::Slot;
 use crate::handler::{Event, Failure};
+use crate::store::Change;
 
 /// A running copy of a plugin. After any failure but a handler's `err` it is dead and must be
 /// dropped: wasmtime does not let a trapped store be entered again.
@@ -28,6 +29,8 @@ pub(super) struct Instance {
     on_upgrade: Option<Export<OnUpgrade>>,
     on_drain: Option<Export<OnDrain>>,
     on_load: Option<Export<OnLoad>>,
+    on_set: Option<Export<OnSet>>,
+    on_delete: Option<Export<OnDelete>>,
 }
 
 /// Why an instance did not start.
@@ -77,6 +80,8 @@ impl Instance {
             on_upgrade: optional_export(&mut store, &instance, exports.on_upgrade.as_ref())?,
             on_drain: optional_export(&mut store, &instance, exports.on_drain.as_ref())?,
             on_load: optional_export(&mut store, &instance, exports.on_load.as_ref())?,
+            on_set: optional_export(&mut store, &instance, exports.on_set.as_ref())?,
+            on_delete: optional_export(&mut store, &instance, exports.on_delete.as_ref())?,
             store,
             suspended,
         })
@@ -203,6 +208,26 @@ impl Instance {
         )
         .await?;
         result.map_err(Failure::Handler)
+    }
+
+    /// Tells the guest of a change in a bucket that it watches, if it exports the watcher.
+    pub(super) async fn on_change(&mut self, change: &Change) -> Result<(), Failure> {
+        let budget = self.store.data().budget;
+        let (Some(on_set), Some(on_delete)) = (&self.on_set, &self.on_delete) else {
+            return Ok(());
+        };
+        let bucket = self.store.data_mut().table.push(change.bucket.clone());
+        let bucket = bucket.map_err(|error| Failure::Trap(error.to_string()))?;
+        match &change.value {
+            Some(value) => {
+                let params = (bucket, &*change.key, &value[..]);
+                call::<OnSet>(&mut self.store, on_set, params, budget, &self.suspended).await
+            }
+            None => {
+                let params = (bucket, &*change.key);
+                call::<OnDelete>(&mut self.store, on_delete, params, budget, &self.suspended).await
+            }
+        }
     }
 
     pub(super) async fn on_close(

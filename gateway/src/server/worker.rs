@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, broadcast};
 
 use super::Plan;
+use super::changes;
 use super::gate::Gate;
 use super::site::Site;
 use crate::close::CloseCause;
@@ -55,6 +56,7 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Pool>) -> H>(
         let driver = Driver::new(shard);
         tokio::task::spawn_local(connection::drive(driver.clone()));
         let site = Site::new(driver, plan, &pools);
+        watch(index, plan, site.shard(), &pools);
         tokio::task::spawn_local(tidy(plan.registry.notices(), pools));
         serve(
             site,
@@ -65,6 +67,23 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Pool>) -> H>(
         )
         .await;
     });
+}
+
+/// Starts to tell plugins whose home this shard is of what they watch.
+fn watch<H: Handler, F: Fn(Rc<Pool>) -> H>(
+    index: usize,
+    plan: &Plan<F>,
+    shard: &Rc<Shard>,
+    pools: &[Rc<Pool>],
+) {
+    let store = plan.registry.store();
+    for owner in (index..pools.len()).step_by(plan.links.len()) {
+        if let Some(changes) = store.changes(owner) {
+            let handler = (plan.handler)(pools[owner].clone());
+            let told = changes::tell(shard.clone(), owner, handler, changes.clone());
+            tokio::task::spawn_local(told);
+        }
+    }
 }
 
 /// Reads the shard's mail until it has drained.

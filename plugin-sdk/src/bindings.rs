@@ -24,3 +24,14 @@ pub mod migrating {
         default_bindings_module: "tidegate_sdk::bindings::migrating",
     });
 }
+
+pub mod watching {
+    wit_bindgen::generate!({
+        world: "watching-plugin",
+        path: "../wit",
+        with: { "wasi:keyvalue/store@0.2.0-draft2": crate::bindings::wasi::keyvalue::store },
+        export_macro_name: "export_watching_plugin",
+        pub_export_macro: true,
+        default_bindings_module: "tidegate_sdk::bindings::watching",
+    });
+}

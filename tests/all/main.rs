@@ -36,6 +36,7 @@ mod reload;
 mod rules;
 mod shutdown;
 mod slow;
+mod store;
 mod swap;
 mod topics;
 mod upgrade;

@@ -18,11 +18,12 @@ use tidegate::config::{self, Config, RouteLimits};
 use tidegate::connection::{self, Driver};
 use tidegate::counters::Counters;
 use tidegate::directory::Directory;
-use tidegate::effects::{Effect, Effects};
-use tidegate::handler::{Event, Handler};
+use tidegate::effects::{Effect, Effects, Options};
+use tidegate::event::Event;
+use tidegate::handler::Handler;
 use tidegate::message::Message;
 use tidegate::plugin::{Engine, Guest, Pool, Registry, builder};
-use tidegate::shard::{Link, Seat, Shard};
+use tidegate::shard::{Encoding, Link, Seat, Shard};
 use tidegate::store::Store;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -84,7 +85,7 @@ fn shard() -> Rc<Shard> {
     shard
 }
 
-async fn guest(plugin: &str) -> Guest {
+async fn guest(shard: &Rc<Shard>, plugin: &str) -> Guest {
     let mut plugin = config::Plugin {
         name: plugin.to_owned(),
         path: plugins().join(format!("{plugin}.wasm")),
@@ -95,15 +96,14 @@ async fn guest(plugin: &str) -> Guest {
         plugins: vec![plugin],
         ..Config::default()
     };
-    let limits = config.plugins[0].limits.clone();
-    let engine = Engine::new(16, limits.memory, std::num::NonZeroUsize::MIN);
+    let memory = config.plugins[0].limits.memory;
+    let engine = Engine::new(16, memory, std::num::NonZeroUsize::MIN);
     let engine = engine.expect("the engine starts");
     let store = Store::open(&config).expect("a store in memory can be had");
     let registry = Registry::new(engine, &config::Cache::Off, &config.plugins, store);
     let registry = registry.expect("the loader starts");
     registry.reload(0, false).await.expect("the plugin loads");
-    let slot = registry.plugins()[0].slot().clone();
-    Guest::new(Pool::new(slot, limits.instances as usize))
+    Guest::new(shard.clone(), vec![Pool::new(&registry.plugins()[0])])
 }
 
 /// Opens a connection of the shard; returns it with the client's end.
@@ -115,7 +115,12 @@ async fn connect(shard: &Shard) -> (Seat, std::net::TcpStream) {
     let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
     let (server, _) = accepted.expect("a client has connected");
     let server = server.into_std().expect("it is registered");
-    let seat = shard.admit(server, Arc::new(RouteLimits::default()), 0, None);
+    let seat = shard.admit(
+        server,
+        Arc::new(RouteLimits::default()),
+        [0].into(),
+        Encoding::Plain,
+    );
     let seat = seat.expect("its socket can be watched");
     let client = client
         .expect("the listener accepts")
@@ -126,8 +131,9 @@ async fn connect(shard: &Shard) -> (Seat, std::net::TcpStream) {
 
 fn guest_call(criterion: &mut Criterion) {
     let runtime = runtime();
-    let (shard, echo, chat) =
-        runtime.block_on(async { (shard(), guest("echo").await, guest("chat").await) });
+    let shard = runtime.block_on(async { shard() });
+    let echo = runtime.block_on(guest(&shard, "echo"));
+    let chat = runtime.block_on(guest(&shard, "chat"));
     let (seat, _client) = runtime.block_on(connect(&shard));
     let mut group = criterion.benchmark_group("guest call");
     let mut event = Box::new(Event {
@@ -171,7 +177,8 @@ fn guest_call(criterion: &mut Criterion) {
 fn store(criterion: &mut Criterion) {
     const PAIRS: u64 = 100;
     let runtime = runtime();
-    let (shard, guest) = runtime.block_on(async { (shard(), guest("examples/store").await) });
+    let shard = runtime.block_on(async { shard() });
+    let guest = runtime.block_on(guest(&shard, "examples/store"));
     let (seat, _client) = runtime.block_on(connect(&shard));
     let mut group = criterion.benchmark_group("store");
     let mut event = Box::new(Event {
@@ -217,7 +224,12 @@ fn publish(criterion: &mut Criterion) {
     });
     std::thread::spawn(move || read_all(clients));
     let mut effects = Effects::default();
-    effects.publish("room", Message::Text(&"a".repeat(64)), None, true);
+    effects.publish(
+        "room",
+        Message::Text(&"a".repeat(64)),
+        None,
+        Options::default(),
+    );
     let mut group = criterion.benchmark_group("publish");
     group
         .measurement_time(Duration::from_secs(10))

@@ -35,3 +35,13 @@ pub mod watching {
         default_bindings_module: "tidegate_sdk::bindings::watching",
     });
 }
+
+pub mod describing {
+    wit_bindgen::generate!({
+        world: "described-plugin",
+        path: "../wit",
+        export_macro_name: "export_described_plugin",
+        pub_export_macro: true,
+        default_bindings_module: "tidegate_sdk::bindings::describing",
+    });
+}

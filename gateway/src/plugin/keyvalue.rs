@@ -213,7 +213,7 @@ fn plain(pending: Result<Pending, StoreError>) -> Result<((), Pending), StoreErr
 
 fn open(context: &mut Context, name: &str) -> Answer<Resource<Handle>> {
     let bucket = context.store().bucket(name).ok_or(Error::NoSuchStore)?;
-    if !context.grants().store.iter().any(|granted| granted == name) {
+    if !context.grants.store.iter().any(|granted| granted == name) {
         return Err(Error::AccessDenied);
     }
     let bucket = bucket.clone();

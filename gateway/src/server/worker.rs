@@ -10,15 +10,15 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, broadcast};
 
 use super::Plan;
-use super::changes;
 use super::gate::Gate;
+use super::lone::Lone;
 use super::site::Site;
 use crate::close::CloseCause;
 use crate::connection::{self, Driver};
 use crate::counters::Counters;
 use crate::handler::Handler;
 use crate::outbox::HIGH_WATER;
-use crate::plugin::{Notice, Plugin, Pool};
+use crate::plugin::{Notice, Pool};
 use crate::shard::{Link, Mail, Mailbox, Shard};
 
 /// After a failed accept (no file descriptors left, mostly) the next try waits this long.
@@ -27,7 +27,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const DRAIN_STEP: Duration = Duration::from_millis(10);
 
 /// Runs a shard until it has drained. Shard 0 is given the listener.
-pub(super) fn run<H: Handler, F: Fn(Rc<Pool>) -> H>(
+pub(super) fn run<H: Handler, F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H>(
     index: usize,
     plan: &Plan<F>,
     counters: Arc<Counters>,
@@ -50,13 +50,21 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Pool>) -> H>(
             }
         };
         shard.start();
-        let pool =
-            |plugin: &Plugin| Pool::new(plugin.slot().clone(), plugin.limits().instances as usize);
-        let pools: Vec<_> = plan.registry.plugins().iter().map(pool).collect();
+        let pools: Vec<_> = plan.registry.plugins().iter().map(Pool::new).collect();
         let driver = Driver::new(shard);
         tokio::task::spawn_local(connection::drive(driver.clone()));
+        for (owner, pool) in pools.iter().enumerate() {
+            let shard = driver.shard();
+            if shard.is_home(owner) {
+                let handler = (plan.handler)(shard.clone(), vec![pool.clone()]);
+                let lone = Lone::new(shard.clone(), handler, owner);
+                tokio::task::spawn_local(lone.clone().tend_timers());
+                if let Some(changes) = plan.registry.store().changes(owner) {
+                    tokio::task::spawn_local(lone.tell_changes(changes.clone()));
+                }
+            }
+        }
         let site = Site::new(driver, plan, &pools);
-        watch(index, plan, site.shard(), &pools);
         tokio::task::spawn_local(tidy(plan.registry.notices(), pools));
         serve(
             site,
@@ -67,23 +75,6 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Pool>) -> H>(
         )
         .await;
     });
-}
-
-/// Starts to tell plugins whose home this shard is of what they watch.
-fn watch<H: Handler, F: Fn(Rc<Pool>) -> H>(
-    index: usize,
-    plan: &Plan<F>,
-    shard: &Rc<Shard>,
-    pools: &[Rc<Pool>],
-) {
-    let store = plan.registry.store();
-    for owner in (index..pools.len()).step_by(plan.links.len()) {
-        if let Some(changes) = store.changes(owner) {
-            let handler = (plan.handler)(pools[owner].clone());
-            let told = changes::tell(shard.clone(), owner, handler, changes.clone());
-            tokio::task::spawn_local(told);
-        }
-    }
 }
 
 /// Reads the shard's mail until it has drained.

@@ -3,6 +3,8 @@
 //!
 //! - a call of the guest `echo` with its answer in the effects, deadline and memory limit on;
 //! - an empty call: `chat` hearing that its outbox has drained, which it ignores;
+//! - reads and writes of the store in memory, by the fixture `store`: an event that opens a bucket,
+//!   reads and writes, and one get and one set of an event with a hundred of each;
 //! - one publish to 1,000 subscribers, written to 1,000 real sockets.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tidegate::config::{self, RouteLimits};
+use tidegate::config::{self, Config, RouteLimits};
 use tidegate::connection::{self, Driver};
 use tidegate::counters::Counters;
 use tidegate::directory::Directory;
@@ -22,6 +24,7 @@ use tidegate::handler::Handler;
 use tidegate::message::Message;
 use tidegate::plugin::{Engine, Guest, Pool, Registry, builder};
 use tidegate::shard::{Encoding, Link, Seat, Shard};
+use tidegate::store::Store;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -55,6 +58,8 @@ fn plugins() -> PathBuf {
             "--lib",
             "--example",
             "pass",
+            "--example",
+            "store",
         ])
         .status();
     assert!(built.expect("cargo can be run").success());
@@ -93,15 +98,24 @@ async fn chain(shard: &Rc<Shard>, component: &str, length: usize) -> Guest {
     let path = [folder.join(&file), folder.join("examples").join(&file)]
         .into_iter()
         .find(|path| path.is_file());
-    let plugin = |index| config::Plugin {
-        name: format!("{component}-{index}"),
-        path: path.clone().expect("it was built"),
-        ..config::Plugin::default()
+    let plugin = |index| {
+        let mut plugin = config::Plugin {
+            name: format!("{component}-{index}"),
+            path: path.clone().expect("it was built"),
+            ..config::Plugin::default()
+        };
+        plugin.grants.store = vec!["rooms".to_owned()];
+        plugin
     };
-    let plugins: Vec<_> = (0..length).map(plugin).collect();
-    let engine = Engine::new(16, plugins[0].limits.memory, std::num::NonZeroUsize::MIN);
+    let config = Config {
+        plugins: (0..length).map(plugin).collect(),
+        ..Config::default()
+    };
+    let memory = config.plugins[0].limits.memory;
+    let engine = Engine::new(16, memory, std::num::NonZeroUsize::MIN);
     let engine = engine.expect("the engine starts");
-    let registry = Registry::new(engine, &config::Cache::Off, &plugins);
+    let store = Store::open(&config).expect("a store in memory can be had");
+    let registry = Registry::new(engine, &config::Cache::Off, &config.plugins, store);
     let registry = registry.expect("the loader starts");
     for index in 0..length {
         let loaded = registry.reload(index, false).await;
@@ -194,6 +208,37 @@ fn guest_call(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn store(criterion: &mut Criterion) {
+    const PAIRS: u64 = 100;
+    let runtime = runtime();
+    let shard = runtime.block_on(async { shard() });
+    let guest = runtime.block_on(guest(&shard, "examples/store"));
+    let (seat, _client) = runtime.block_on(connect(&shard));
+    let mut group = criterion.benchmark_group("store");
+    let mut event = Box::new(Event {
+        seat: Some(seat),
+        ..Event::default()
+    });
+    for (name, pairs) in [("event with open, get and set", 1), ("get+set", PAIRS)] {
+        let text = format!("get-set {pairs}");
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|times| {
+                runtime.block_on(async {
+                    let events = times.div_ceil(pairs);
+                    let begun = cpu_time();
+                    for _ in 0..events {
+                        let message = [Message::Text(&text)];
+                        let batch = guest.messages(&mut event, &message).await;
+                        batch.last.expect("the store does as it is told");
+                    }
+                    (cpu_time() - begun).mul_f64(times as f64 / (events * pairs) as f64)
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
 fn publish(criterion: &mut Criterion) {
     let runtime = runtime();
     let shard = runtime.block_on(async { shard() });
@@ -257,5 +302,5 @@ fn read_all(clients: Vec<std::net::TcpStream>) {
     });
 }
 
-criterion_group!(benches, guest_call, publish);
+criterion_group!(benches, guest_call, store, publish);
 criterion_main!(benches);

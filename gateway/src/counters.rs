@@ -78,7 +78,7 @@ impl<const N: usize> Family<N> {
 #[derive(Debug)]
 pub struct Counters {
     /// Events handed to a handler, by event.
-    pub events: Family<7>,
+    pub events: Family<8>,
     /// Events whose handler did not return `ok`, by [`Failure::name`](crate::handler::Failure::name).
     pub failures: Family<6>,
     /// Connections ended, by [`CloseCause::name`](crate::close::CloseCause::name).
@@ -118,7 +118,7 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             events: Family::new([
-                "message", "open", "close", "drain", "upgrade", "request", "timer",
+                "message", "open", "close", "drain", "upgrade", "request", "timer", "change",
             ]),
             failures: Family::new([
                 "error",

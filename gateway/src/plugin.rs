@@ -1,8 +1,8 @@
 //! The plugin side: everything that knows WebAssembly.
 //!
 //! - [`engine`](Engine): wasmtime's settings, the clock of deadlines, the linker
-//! - `contract`: the WIT contract in Rust types; `host` and
-//!   `logging`: what guests may ask of the gateway
+//! - `contract`: the WIT contract in Rust types; `host`, `logging` and
+//!   `keyvalue`: what guests may ask of the gateway
 //! - `load`: from a file to a [`Generation`]; `cache`: compiled code on disk
 //! - [`Registry`]: the plugins by name, their histories, the loader's thread
 //! - [`Slot`]: where the current generation is found; [`Pool`]: its instances on one shard
@@ -21,6 +21,7 @@ mod guest;
 mod host;
 mod incoming;
 mod instance;
+mod keyvalue;
 mod load;
 mod log;
 mod logging;

@@ -37,7 +37,8 @@
 //! Build it with `cargo build --release --target wasm32-wasip2`; the gateway loads
 //! `target/wasm32-wasip2/release/<crate>.wasm` and swaps it in, while clients stay connected, when it is built anew.
 //! What a plugin prints goes to the gateway's log under the plugin's name; [`log`] has lines with levels, and [`config`]
-//! what the gateway's configuration tells the plugin. It has no files, network or environment.
+//! what the gateway's configuration tells the plugin. It has no files and no environment, and of the network what
+//! [`http`] reaches: the servers that it was granted.
 //!
 //! A plugin compiles for other targets as well, so functions of its own can be tested with `cargo test`; what asks the
 //! gateway for something panics there.
@@ -90,7 +91,9 @@
 //! | read what another plugin of the chain remembers | [`Connection::state_of`], with `grants.state` |
 //! | change what the state looks like, from one version to the next | `#[serde(default)]` on new fields, else [`Migrator`] |
 //! | do something after a while, or again and again | [`Timer`], [`Handler::on_timer`] |
+//! | be configured | [`config`] |
 //! | refuse to be loaded when something is missing | [`Handler::on_load`] |
+//! | log, with a level | [`log`]; what is printed is logged as well |
 //!
 //! In all of them `?` takes any error: see [`Error`] and [`Fault`] for where it ends, and [`error!`] to make one. What an
 //! event did takes effect when it has returned `Ok`, and not at all if it has not; [`Handler`] says more.
@@ -183,6 +186,7 @@ mod message;
 mod request;
 mod router;
 mod state;
+pub mod store;
 mod ticket;
 mod timer;
 mod topic;
@@ -195,7 +199,7 @@ pub use connection::{Connection, connection};
 pub use envelope::event;
 pub use error::{CloseError, Error, PublishError, Result, StateError, TimerError, TopicError};
 pub use fault::Fault;
-pub use handler::{Handler, Migrator, discard, generation};
+pub use handler::{Handler, Migrator, Watcher, discard, generation};
 pub use http::{HttpError, HttpHandler};
 pub use message::{AsMessage, Message, MessageRef, Uncompressed, WithId};
 pub use router::{

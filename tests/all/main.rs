@@ -45,6 +45,7 @@ mod rules;
 mod settings;
 mod shutdown;
 mod slow;
+mod store;
 mod swap;
 mod timers;
 mod topics;

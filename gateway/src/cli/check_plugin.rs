@@ -8,8 +8,9 @@ use anyhow::anyhow;
 use tokio::runtime::Runtime;
 
 use super::Error;
-use crate::config::{self, PluginLimits};
+use crate::config::{self, Config, PluginLimits};
 use crate::plugin::{Engine, Generation, Registry};
+use crate::store::Store;
 
 /// Loads the component at `path` as a plugin and says what came of it.
 pub fn run(path: &Path) -> Result<(), Error> {
@@ -38,7 +39,9 @@ pub(super) fn load(path: &Path) -> Result<(Runtime, Arc<Generation>), Error> {
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let engine = Engine::new(1, PluginLimits::default().memory, threads)
         .map_err(|error| anyhow!("failed to start the engine: {error:#}"))?;
-    let registry = Registry::new(engine, &config::Cache::Off, &[plugin])
+    // Nothing is granted here, so nothing of a store is needed.
+    let store = Store::open(&Config::default()).map_err(|error| anyhow!("{error}"))?;
+    let registry = Registry::new(engine, &config::Cache::Off, &[plugin], store)
         .map_err(|error| anyhow!("failed to start the loader: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

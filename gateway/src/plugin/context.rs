@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wasmtime::component::{Resource, ResourceTable};
+use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
@@ -11,18 +11,19 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::call::Budget;
 use super::generation::Generation;
+use super::keyvalue::HANDLES_MAX;
 use super::log::GuestLog;
 use super::outgoing::Outgoing;
 use super::slot::Slot;
 use crate::config::{PluginGrants, PluginLimits};
 use crate::event::Event;
 use crate::shard::Shard;
+use crate::store::Store;
 
 /// A table with more elements than this is not a program but an attack.
 const TABLE_ELEMENTS_MAX: usize = 20_000;
-/// Streams, fields, requests and the like that an instance may hold: far more than one event needs. A guest that
-/// forgets to drop them traps here, and its memory is free again.
-const RESOURCES_MAX: usize = 4096;
+/// Bytes of one set of HTTP header fields that a guest makes: what servers take of a head.
+const FIELDS_MAX: usize = 16 << 10;
 
 /// What the host functions of one instance work on.
 pub(super) struct Context {
@@ -36,6 +37,7 @@ pub(super) struct Context {
     pub(super) generation: u64,
     pub(super) limits: Arc<PluginLimits>,
     pub(super) grants: Arc<PluginGrants>,
+    store: Arc<Store>,
     memory: MemoryLimit,
     /// Ticks of the engine's clock that the guest may still run in this event. Only ticks that
     /// pass while it runs count, so a guest is not killed for waiting its turn.
@@ -49,7 +51,8 @@ pub(super) struct Context {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outgoing: Outgoing,
-    table: ResourceTable,
+    /// What the guest holds handles of.
+    pub(super) table: ResourceTable,
 }
 
 /// How far a call with several messages has come.
@@ -68,9 +71,11 @@ impl Context {
         outgoing: Outgoing,
         suspended: Arc<AtomicBool>,
     ) -> Self {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES_MAX);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS_MAX);
         let limits = generation.limits().clone();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
         let log = GuestLog::new(generation.plugin(), generation.number());
         Self {
             event: Some(Box::default()),
@@ -92,12 +97,18 @@ impl Context {
                 .allow_udp(false)
                 .build(),
             log,
-            http: WasiHttpCtx::new(),
+            http,
             outgoing,
             table,
             grants: generation.grants().clone(),
+            store: generation.store().clone(),
             limits,
         }
+    }
+
+    /// Where its buckets are.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// The memory's bounds.
@@ -159,11 +170,6 @@ impl Context {
         let is_under_way = std::mem::replace(&mut self.batch, Progress::Ended) != Progress::Ended;
         self.event_mut().handled += usize::from(is_under_way);
         is_under_way
-    }
-
-    /// What a resource of the guest's stands for.
-    pub(super) fn resource<T: 'static>(&self, resource: &Resource<T>) -> wasmtime::Result<&T> {
-        Ok(self.table.get(resource)?)
     }
 
     /// The call has ended: what it left under way ends too.

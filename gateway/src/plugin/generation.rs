@@ -14,6 +14,7 @@ use super::engine::Engine;
 use super::instance::{Instance, StartError};
 use crate::config::{OnRefusedState, PluginGrants, PluginLimits};
 use crate::handler::Failure;
+use crate::store::Store;
 
 /// What identifies a plugin to its generations.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Identity {
     pub grants: Arc<PluginGrants>,
     /// What it reads through `wasi:config/store`.
     pub settings: Arc<BTreeMap<String, String>>,
+    /// Where its buckets are.
+    pub store: Arc<Store>,
     /// What becomes of a connection whose state it refuses.
     pub on_refused_state: OnRefusedState,
 }
@@ -150,6 +153,11 @@ impl Generation {
     /// What the plugin may use.
     pub fn grants(&self) -> &Arc<PluginGrants> {
         &self.identity.grants
+    }
+
+    /// Where its buckets are.
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.identity.store
     }
 
     /// What the plugin reads through `wasi:config/store`.

@@ -151,13 +151,22 @@ impl<H> Held<H> {
     }
 }
 
+/// What the gateway itself answers: the developer's console and the browser's client.
+fn own<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Option<Response<Body>> {
+    if is_upgrade(request.headers()) {
+        return None;
+    }
+    let console = site.console().and_then(|console| console.respond(request));
+    console.or_else(|| site.client()?.respond(request))
+}
+
 /// Whether a request asks for no connection of any kind.
 fn is_plain<H: Handler>(site: &Site<H>, request: &HttpRequest) -> bool {
     let streams = || {
         let found = site.find(request.uri().path());
         found.is_some_and(|(place, _)| place.event_stream)
     };
-    !is_upgrade(request.headers()) && !(events::is_wanted(request) && streams())
+    !(is_upgrade(request.headers()) || events::is_wanted(request) && streams())
 }
 
 async fn respond<H: Handler>(
@@ -166,16 +175,7 @@ async fn respond<H: Handler>(
     mut request: HttpRequest,
     held: &Held<H>,
 ) -> Response<Body> {
-    if let Some(console) = site.console()
-        && !is_upgrade(request.headers())
-        && let Some(response) = console.respond(&request)
-    {
-        return response;
-    }
-    if let Some(client) = site.client()
-        && !is_upgrade(request.headers())
-        && let Some(response) = client.respond(&request)
-    {
+    if let Some(response) = own(site, &request) {
         return response;
     }
     if is_plain(site, &request) {

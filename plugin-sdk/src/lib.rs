@@ -179,6 +179,7 @@ mod error;
 pub mod export;
 mod fault;
 mod handler;
+pub mod http;
 pub mod log;
 mod message;
 mod request;
@@ -198,6 +199,7 @@ pub use envelope::event;
 pub use error::{CloseError, Error, PublishError, Result, StateError, TimerError, TopicError};
 pub use fault::Fault;
 pub use handler::{Handler, Migrator, Watcher, discard, generation};
+pub use http::{HttpError, HttpHandler};
 pub use message::{AsMessage, Message, MessageRef, Uncompressed, WithId};
 pub use router::{
     Later, Next, Reply, Router, Routes, Unanswered, require_role, require_user, valid,

@@ -28,6 +28,7 @@ const TIMER: &str = "tidegate:plugin/timer@0.1.0";
 const MIGRATOR: &str = "tidegate:plugin/migrator@0.1.0";
 const DESCRIBER: &str = "tidegate:plugin/describer@0.1.0";
 const WATCHER: &str = "wasi:keyvalue/watcher@0.2.0-draft2";
+const INCOMING_HANDLER: &str = "wasi:http/incoming-handler@0.2.12";
 const LIFECYCLE: &str = "tidegate:plugin/lifecycle@0.1.0";
 
 type Fields<'a> = Vec<(&'a str, &'a [u8])>;
@@ -350,6 +351,7 @@ pub(super) struct Exports {
     pub(super) on_drain: Option<Function>,
     pub(super) on_timer: Option<Function>,
     pub(super) migrate_state: Option<Function>,
+    pub(super) on_request: Option<Function>,
     pub(super) on_load: Option<Function>,
     pub(super) describe: Option<Function>,
     pub(super) on_set: Option<Function>,
@@ -424,6 +426,7 @@ impl Exports {
             on_drain: function(DRAINER, "on-drain")?,
             on_timer: function(TIMER, "on-timer")?,
             migrate_state: function(MIGRATOR, "migrate-state")?,
+            on_request: function(INCOMING_HANDLER, "handle")?,
             on_load: function(LIFECYCLE, "on-load")?,
             describe: function(DESCRIBER, "describe")?,
             on_set: function(WATCHER, "on-set")?,

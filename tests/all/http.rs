@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
+use tidegate_load::measure::{Span, Watched};
+use tidegate_load::report::Report as _;
+use tidegate_load::{Target, posts};
 
 use crate::client::{Raw, Response, http};
 use crate::gateway::{Gateway, Setup};
@@ -137,6 +140,29 @@ async fn a_post_publishes_before_it_is_answered() {
     let (status, _, body) = post(&gateway, "/publish/posts", "news").await;
     assert_eq!((status, body.as_str()), (202, ""));
     assert_eq!(listener.recv().await, "news");
+}
+
+#[tokio::test]
+async fn what_many_post_is_heard_once_and_in_order() {
+    let gateway = Gateway::with("http").start().await;
+    let options = posts::Options {
+        url: Target::new(gateway.address, "/").unwrap(),
+        path: "/publish/posts".to_owned(),
+        connections: 16,
+        subscribers: 4,
+        size: 64,
+        span: Span {
+            seconds: 30.0,
+            messages: Some(2_000),
+            warmup: 0.0,
+            connect_seconds: 30.0,
+        },
+        watched: Watched::default(),
+    };
+    let report = tokio::task::spawn_blocking(move || posts::run(&options)).await;
+    let report = report.unwrap().unwrap();
+    assert_eq!(report.failures(), [""; 0], "{report:?}");
+    assert!(report.posts >= 2_000);
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ fn plugins() -> PathBuf {
             "guests",
             "--lib",
             "--example",
+            "pass",
+            "--example",
             "store",
         ])
         .status();
@@ -86,14 +88,27 @@ fn shard() -> Rc<Shard> {
 }
 
 async fn guest(shard: &Rc<Shard>, plugin: &str) -> Guest {
-    let mut plugin = config::Plugin {
-        name: plugin.to_owned(),
-        path: plugins().join(format!("{plugin}.wasm")),
-        ..config::Plugin::default()
+    chain(shard, plugin, 1).await
+}
+
+/// A chain of so many plugins of the same component.
+async fn chain(shard: &Rc<Shard>, component: &str, length: usize) -> Guest {
+    let folder = plugins();
+    let file = format!("{component}.wasm");
+    let path = [folder.join(&file), folder.join("examples").join(&file)]
+        .into_iter()
+        .find(|path| path.is_file());
+    let plugin = |index| {
+        let mut plugin = config::Plugin {
+            name: format!("{component}-{index}"),
+            path: path.clone().expect("it was built"),
+            ..config::Plugin::default()
+        };
+        plugin.grants.store = vec!["rooms".to_owned()];
+        plugin
     };
-    plugin.grants.store = vec!["rooms".to_owned()];
     let config = Config {
-        plugins: vec![plugin],
+        plugins: (0..length).map(plugin).collect(),
         ..Config::default()
     };
     let memory = config.plugins[0].limits.memory;
@@ -102,8 +117,12 @@ async fn guest(shard: &Rc<Shard>, plugin: &str) -> Guest {
     let store = Store::open(&config).expect("a store in memory can be had");
     let registry = Registry::new(engine, &config::Cache::Off, &config.plugins, store);
     let registry = registry.expect("the loader starts");
-    registry.reload(0, false).await.expect("the plugin loads");
-    Guest::new(shard.clone(), vec![Pool::new(&registry.plugins()[0])])
+    for index in 0..length {
+        let loaded = registry.reload(index, false).await;
+        loaded.expect("the plugin loads");
+    }
+    let pools = registry.plugins().iter().map(Pool::new).collect();
+    Guest::new(shard.clone(), pools)
 }
 
 /// Opens a connection of the shard; returns it with the client's end.
@@ -154,6 +173,21 @@ fn guest_call(criterion: &mut Criterion) {
                         batch.last.expect("echo answers");
                         assert_eq!(event.effects.list().len(), 1);
                         event.effects.clear();
+                    }
+                    cpu_time() - begun
+                })
+            });
+        });
+    }
+    for length in [1, 3] {
+        let chain = runtime.block_on(chain(&shard, "pass", length));
+        group.bench_function(format!("chain of {length}"), |bencher| {
+            bencher.iter_custom(|times| {
+                runtime.block_on(async {
+                    let begun = cpu_time();
+                    for _ in 0..times {
+                        let batch = chain.messages(&mut event, &[Message::Text("a")]).await;
+                        batch.last.expect("all pass it on");
                     }
                     cpu_time() - begun
                 })

@@ -15,10 +15,11 @@
 //!
 //! For plugins: [`store`], what they keep beyond their connections.
 //!
-//! Around them: [`config`], [`counters`], [`admin`], [`console`], [`cli`].
+//! Around them: [`config`], [`counters`], [`admin`], [`console`], [`client`], [`cli`].
 
 pub mod admin;
 pub mod cli;
+pub mod client;
 pub mod close;
 pub mod codec;
 pub mod config;

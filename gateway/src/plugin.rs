@@ -35,7 +35,7 @@ pub mod watcher;
 
 pub use contract::ContractError;
 pub use engine::Engine;
-pub use generation::{CheckError, Digest, Generation, Identity};
+pub use generation::{CheckError, DescribeError, Digest, Generation, Identity};
 pub use guest::Guest;
 pub use instance::StartError;
 pub use load::LoadError;

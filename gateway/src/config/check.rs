@@ -7,6 +7,8 @@ use matchit::InsertError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::client::PATHS;
+
 use super::plugin::is_name;
 use super::{Bucket, CompressionMode, Config, Plugin, Route, SlowConsumer};
 
@@ -32,12 +34,14 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(listeners(config));
     found.extend(drain(config));
+    found.extend(instances(config));
     found.extend(level(&config.log.level));
     found.extend(plugins(&config.plugins));
     found.extend(buckets(&config.bucket_limits, &config.plugins));
     found.extend(config.plugins.iter().enumerate().flat_map(grants));
     found.extend(routes(&config.routes, &config.plugins));
     found.extend(granted_states(config));
+    found.extend(client(config));
     found
 }
 
@@ -66,6 +70,33 @@ fn drain(config: &Config) -> Option<Problem> {
         );
         problem(&["server.drain_window", "server.drain_deadline"], message)
     })
+}
+
+/// A shard keeps an instance of each plugin it serves. With fewer in all some shard would never get one
+/// of some plugin, and fail that plugin's events.
+fn instances(config: &Config) -> Option<Problem> {
+    let (plugins, shards) = (config.plugins.len(), config.server.shards?.get());
+    let (needed, instances) = (plugins * shards, config.engine.instances);
+    ((instances as usize) < needed).then(|| {
+        let message = format!(
+            "\"instances\" in [engine] is {instances}, but each of {shards} \"shards\" in [server] keeps one of each plugin, of which there are {plugins}: write at least {needed}"
+        );
+        problem(&["engine.instances", "server.shards"], message)
+    })
+}
+
+/// A route that only the browser client would answer for.
+fn client(config: &Config) -> Vec<Problem> {
+    let routes = config.routes.iter().enumerate();
+    routes
+        .filter(|(_, route)| config.server.client && PATHS.contains(&route.path.as_str()))
+        .map(|(index, Route { path, .. })| {
+            let message = format!(
+                "route {path:?} is where the browser client is: choose another path, or write client = false in [server]"
+            );
+            problem(&[&format!("route.{index}.path"), "server.client"], message)
+        })
+        .collect()
 }
 
 /// `EnvFilter` takes a word that is no level for a module's name, and then logs nothing else: a

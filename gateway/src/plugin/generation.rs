@@ -101,6 +101,13 @@ impl Generation {
         instance.on_load().await.map_err(CheckError::Refused)
     }
 
+    /// What the plugin says of its messages (`describer` of the contract): a JSON Schema. None if it does not export
+    /// that. It runs in an instance of its own, within `limits.load`.
+    pub async fn describe(&self) -> Result<Option<String>, DescribeError> {
+        let mut instance = Instance::start(self).await?;
+        instance.describe().await.map_err(DescribeError::Failed)
+    }
+
     /// The plugin's name.
     pub fn plugin(&self) -> &Arc<str> {
         &self.identity.name
@@ -179,4 +186,15 @@ pub enum CheckError {
     /// Its own check failed.
     #[error("failed its self-check (on-load): {0}")]
     Refused(Failure),
+}
+
+/// Why a generation did not describe its messages.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    /// Its instance did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The call failed.
+    #[error("failed to describe its messages: {0}")]
+    Failed(Failure),
 }

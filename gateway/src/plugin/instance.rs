@@ -8,8 +8,8 @@ use wasmtime::Store;
 use super::call::{Budget, bounded, call};
 use super::context::Context;
 use super::contract::{
-    self, ContractError, Export, Inbound, MigrateState, OnClose, OnDrain, OnLoad, OnMessage,
-    OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
+    self, ContractError, Describe, Export, Inbound, MigrateState, OnClose, OnDrain, OnLoad,
+    OnMessage, OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
 };
 use super::generation::Generation;
 use super::keyvalue::{OnDelete, OnSet};
@@ -33,6 +33,7 @@ pub(super) struct Instance {
     on_timer: Option<Export<OnTimer>>,
     migrate_state: Option<Export<MigrateState>>,
     on_load: Option<Export<OnLoad>>,
+    describe: Option<Export<Describe>>,
     on_set: Option<Export<OnSet>>,
     on_delete: Option<Export<OnDelete>>,
 }
@@ -86,6 +87,7 @@ impl Instance {
             on_timer: optional_export(&mut store, &instance, exports.on_timer.as_ref())?,
             migrate_state: optional_export(&mut store, &instance, exports.migrate_state.as_ref())?,
             on_load: optional_export(&mut store, &instance, exports.on_load.as_ref())?,
+            describe: optional_export(&mut store, &instance, exports.describe.as_ref())?,
             on_set: optional_export(&mut store, &instance, exports.on_set.as_ref())?,
             on_delete: optional_export(&mut store, &instance, exports.on_delete.as_ref())?,
             store,
@@ -117,6 +119,17 @@ impl Instance {
         let (result,) =
             call::<OnLoad>(&mut self.store, export, (), budget, &self.suspended).await?;
         result.map_err(Failure::Handler)
+    }
+
+    /// What the plugin says of its messages, if it says anything.
+    pub(super) async fn describe(&mut self) -> Result<Option<String>, Failure> {
+        let Some(export) = &self.describe else {
+            return Ok(None);
+        };
+        let budget = Budget::of(self.store.data().limits.load, "load");
+        let (description,) =
+            call::<Describe>(&mut self.store, export, (), budget, &self.suspended).await?;
+        Ok(Some(description))
     }
 
     pub(super) async fn on_upgrade(

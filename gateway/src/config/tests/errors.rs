@@ -233,9 +233,24 @@ fn values_that_do_not_fit_each_other_are_refused() {
         "tidegate.toml:1:17: [admin] and [server] both listen on 127.0.0.1:9090: give [admin] a port of its own"
     );
     assert_eq!(
+        error("server.shards = 4\nengine.instances = 3"),
+        r#"tidegate.toml:2:20: "instances" in [engine] is 3, but each of 4 "shards" in [server] keeps one of each plugin, of which there are 1: write at least 4"#
+    );
+    config("server.shards = 4\nengine.instances = 4");
+    assert_eq!(
         error("server.drain_window = \"1m\""),
         r#"tidegate.toml:1:23: "drain_window" in [server] is 60s, longer than "drain_deadline" (30s): lower it"#
     );
+}
+
+#[test]
+fn a_route_where_the_browser_client_is_needs_it_off() {
+    let text = GOOD.replace("/rooms/{room}", "/tidegate.js");
+    let expected = r#"tidegate.toml:7:8: route "/tidegate.js" is where the browser client is: choose another path, or write client = false in [server]"#;
+    assert_eq!(errors(&text), [expected]);
+    let off = format!("server.client = false\n{text}");
+    assert!(!parse_with(&off, &[]).unwrap().server.client);
+    assert!(config("").server.client);
 }
 
 #[test]

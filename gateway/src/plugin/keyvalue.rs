@@ -4,6 +4,7 @@
 //! it is safe there. Store writes act at once, whatever becomes of the event (G10).
 
 mod types;
+mod watcher;
 
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ use wasmtime::{Result, StoreContextMut};
 use super::context::{Context, RESOURCES_MAX};
 use crate::shard;
 use crate::store::{Bucket, Pending, Seen, StoreError, Swap};
+
+pub(super) use watcher::{OnDelete, OnSet};
 
 use types::{CasError, Error, KeyResponse};
 

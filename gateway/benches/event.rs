@@ -16,11 +16,12 @@ use tidegate::config::{self, RouteLimits};
 use tidegate::connection::{self, Driver};
 use tidegate::counters::Counters;
 use tidegate::directory::Directory;
-use tidegate::effects::{Effect, Effects};
-use tidegate::handler::{Event, Handler};
+use tidegate::effects::{Effect, Effects, Options};
+use tidegate::event::Event;
+use tidegate::handler::Handler;
 use tidegate::message::Message;
 use tidegate::plugin::{Engine, Guest, Pool, Registry, builder};
-use tidegate::shard::{Link, Seat, Shard};
+use tidegate::shard::{Encoding, Link, Seat, Shard};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -76,20 +77,18 @@ fn shard() -> Rc<Shard> {
     shard
 }
 
-async fn guest(plugin: &str) -> Guest {
+async fn guest(shard: &Rc<Shard>, plugin: &str) -> Guest {
     let plugin = config::Plugin {
         name: plugin.to_owned(),
         path: plugins().join(format!("{plugin}.wasm")),
         ..config::Plugin::default()
     };
-    let limits = plugin.limits.clone();
-    let engine = Engine::new(16, limits.memory, std::num::NonZeroUsize::MIN);
+    let engine = Engine::new(16, plugin.limits.memory, std::num::NonZeroUsize::MIN);
     let engine = engine.expect("the engine starts");
     let registry = Registry::new(engine, &config::Cache::Off, &[plugin]);
     let registry = registry.expect("the loader starts");
     registry.reload(0, false).await.expect("the plugin loads");
-    let slot = registry.plugins()[0].slot().clone();
-    Guest::new(Pool::new(slot, limits.instances as usize))
+    Guest::new(shard.clone(), vec![Pool::new(&registry.plugins()[0])])
 }
 
 /// Opens a connection of the shard; returns it with the client's end.
@@ -101,7 +100,12 @@ async fn connect(shard: &Shard) -> (Seat, std::net::TcpStream) {
     let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
     let (server, _) = accepted.expect("a client has connected");
     let server = server.into_std().expect("it is registered");
-    let seat = shard.admit(server, Arc::new(RouteLimits::default()), 0, None);
+    let seat = shard.admit(
+        server,
+        Arc::new(RouteLimits::default()),
+        [0].into(),
+        Encoding::Plain,
+    );
     let seat = seat.expect("its socket can be watched");
     let client = client
         .expect("the listener accepts")
@@ -112,8 +116,9 @@ async fn connect(shard: &Shard) -> (Seat, std::net::TcpStream) {
 
 fn guest_call(criterion: &mut Criterion) {
     let runtime = runtime();
-    let (shard, echo, chat) =
-        runtime.block_on(async { (shard(), guest("echo").await, guest("chat").await) });
+    let shard = runtime.block_on(async { shard() });
+    let echo = runtime.block_on(guest(&shard, "echo"));
+    let chat = runtime.block_on(guest(&shard, "chat"));
     let (seat, _client) = runtime.block_on(connect(&shard));
     let mut group = criterion.benchmark_group("guest call");
     let mut event = Box::new(Event {
@@ -173,7 +178,12 @@ fn publish(criterion: &mut Criterion) {
     });
     std::thread::spawn(move || read_all(clients));
     let mut effects = Effects::default();
-    effects.publish("room", Message::Text(&"a".repeat(64)), None, true);
+    effects.publish(
+        "room",
+        Message::Text(&"a".repeat(64)),
+        None,
+        Options::default(),
+    );
     let mut group = criterion.benchmark_group("publish");
     group
         .measurement_time(Duration::from_secs(10))

@@ -3,6 +3,7 @@
 
 mod api;
 mod metrics;
+mod publish;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,8 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Token;
-use crate::counters::Counters;
+use crate::counters::{Counters, Family};
 use crate::plugin::Registry;
+use crate::server::Publisher;
 
 /// Requests served at once. Operators and their scrapers are few; a loop gone wrong should not
 /// take the control thread's memory.
@@ -38,6 +40,18 @@ pub struct Admin {
     pub token: Option<Token>,
     /// Closes a connection.
     pub close: Box<dyn Fn(crate::message::ConnectionId, crate::close::CloseCause)>,
+    /// Publishes to the connections.
+    pub publisher: Publisher,
+    /// Bytes of a message to publish.
+    pub message_max: usize,
+    /// Publishes asked for here, by what became of them.
+    pub publishes: Family<2>,
+}
+
+/// Counters of publishes: those that were taken, and those that found no room on their way to a
+/// shard.
+pub fn publishes() -> Family<2> {
+    Family::new(["taken", "shard-queue"])
 }
 
 impl Admin {
@@ -75,7 +89,7 @@ async fn serve_socket(
 ) {
     let service = service_fn(|request| {
         let admin = admin.clone();
-        async move { Ok::<_, Infallible>(api::respond(&admin, &request).await) }
+        async move { Ok::<_, Infallible>(api::respond(&admin, request).await) }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod check_plugin;
 pub mod dev;
+pub mod publish;
 pub mod run;
 
 use std::io::IsTerminal;
@@ -51,6 +52,8 @@ enum Command {
         #[arg(long)]
         listen: Option<SocketAddr>,
     },
+    /// Publishes a message to a topic of a running gateway, through its admin API.
+    Publish(publish::Publish),
     /// Says all that is wrong with a configuration.
     Check {
         /// The configuration.
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
             admin,
         } => run::run(&config, listen, admin),
         Command::Dev { folder, listen } => dev::run(&folder, listen),
+        Command::Publish(publish) => publish::run(&publish),
         Command::Check { config } => check::run(&config),
         Command::CheckPlugin { plugin } => check_plugin::run(&plugin),
     };

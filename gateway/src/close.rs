@@ -9,6 +9,7 @@
 //! | protocol error | 1002, 1007 or 1009 (section 7.4.1) | not with the same bytes |
 //! | failed | 1011 | yes |
 //! | kicked | what the handler or operator said | by its code: 1008 means stop |
+//! | state refused by a new generation | 1012 (as kicked) | yes, and begins anew |
 //! | drained | 1001 | yes, at once: another process may serve it |
 
 use std::fmt;
@@ -20,6 +21,16 @@ pub struct CloseFrame {
     pub code: u16,
     /// At most 123 bytes.
     pub reason: String,
+}
+
+impl CloseFrame {
+    /// 1012, "service restart": the client should come back.
+    pub fn restart() -> Self {
+        Self {
+            code: 1012,
+            reason: "service restart".to_owned(),
+        }
+    }
 }
 
 /// The code that stands for "the peer's close frame had none" (section 7.4.1).

@@ -21,9 +21,10 @@ use bytes::Bytes;
 use crate::close::{CloseCause, CloseFrame, NO_STATUS};
 use crate::codec::{Batch, Item, Reader, Violation};
 use crate::config::{OnError, OnFailure, RouteLimits};
+use crate::event::States;
 use crate::handler::{Handler, Request};
 use crate::message::Message;
-use crate::shard::{Deflation, Seat, Shard, Wake};
+use crate::shard::{Deflation, Encoding, Seat, Shard, Wake};
 
 pub use driver::{Driver, drive};
 pub use events::SpareEvents;
@@ -36,8 +37,8 @@ use inflation::Inflation;
 pub struct Terms<H> {
     /// Handles their events.
     pub handler: H,
-    /// Which plugin that is: sends reach the connections of the same plugin only.
-    pub owner: usize,
+    /// Which plugins those are: sends of a plugin reach the connections that it serves only.
+    pub owners: Rc<[usize]>,
     /// The route's limits.
     pub limits: Arc<RouteLimits>,
     /// After a trap, a missed deadline or a memory limit.
@@ -56,12 +57,20 @@ pub struct Upgraded {
     pub early: Bytes,
     /// The request that opened it.
     pub request: Request,
-    /// The first state.
-    pub state: Vec<u8>,
-    /// How messages are compressed, if they are.
-    pub deflate: Option<Deflate>,
+    /// The first states.
+    pub states: States,
+    /// What is spoken on it.
+    pub wire: Wire,
     /// What is to be held as long as the connection lives.
     pub tickets: Box<dyn Any>,
+}
+
+/// What is spoken on a connection's socket.
+pub enum Wire {
+    /// Frames, compressed if so agreed.
+    WebSocket(Option<Deflate>),
+    /// Server-sent events: the peer only receives.
+    EventStream,
 }
 
 /// What was agreed on with the peer about compression (RFC 7692).
@@ -78,6 +87,8 @@ pub(crate) struct Connection<H> {
     seat: Seat,
     reader: Reader,
     inflation: Inflation,
+    /// The peer has nothing to say: it receives server-sent events.
+    only_receives: bool,
     events: Events<H>,
     /// Held as long as the connection lives.
     _tickets: Box<dyn Any>,
@@ -105,17 +116,22 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
         stream,
         early,
         request,
-        state,
-        deflate,
+        states,
+        wire,
         tickets,
     } = upgraded;
-    let (reader, inflation) = match &deflate {
-        Some(deflate) => (Reader::deflating(), Inflation::new(deflate.takes_over)),
-        None => (Reader::new(), Inflation::new(false)),
+    let (reader, inflation) = match &wire {
+        Wire::WebSocket(Some(deflate)) => (Reader::deflating(), Inflation::new(deflate.takes_over)),
+        Wire::WebSocket(None) | Wire::EventStream => (Reader::new(), Inflation::new(false)),
     };
-    let deflation = deflate.map(|deflate| deflate.deflation);
+    let only_receives = matches!(wire, Wire::EventStream);
+    let encoding = match wire {
+        Wire::WebSocket(None) => Encoding::Plain,
+        Wire::WebSocket(Some(deflate)) => Encoding::Deflated(Box::new(deflate.deflation)),
+        Wire::EventStream => Encoding::EventStream,
+    };
     let shard = driver.shard();
-    let seat = match shard.admit(stream, terms.limits.clone(), terms.owner, deflation) {
+    let seat = match shard.admit(stream, terms.limits.clone(), terms.owners.clone(), encoding) {
         Ok(seat) => seat,
         Err(error) => {
             return tracing::warn!(peer = %request.peer, "failed to watch a socket: {error}");
@@ -123,11 +139,12 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
     };
     driver.reserve(seat);
     let mut connection = Connection {
-        events: Events::new(shard.clone(), terms.clone(), seat, state),
+        events: Events::new(shard.clone(), terms.clone(), seat, states),
         terms,
         seat,
         reader,
         inflation,
+        only_receives,
         _tickets: tickets,
     };
     let ended = connection.open(request, early).await;
@@ -164,18 +181,22 @@ impl<H: Handler> Connection<H> {
 
     /// Handles what has come: one read's worth, so that others have their turn.
     async fn step(mut self) -> (Self, Step) {
-        match self.shard().take_wake(self.seat) {
-            Some(Wake::Close(cause)) => return (self, Step::Ended(cause.into())),
-            Some(Wake::Drained) => {
-                if let Some(cause) = Box::pin(self.events.drained()).await {
-                    return (self, Step::Ended(cause.into()));
-                }
+        while let Some(wake) = self.shard().take_wake(self.seat) {
+            let ended = match wake {
+                Wake::Close(cause) => Some(cause),
+                Wake::Drained => Box::pin(self.events.drained()).await,
+                Wake::Fired => Box::pin(self.fired()).await,
+            };
+            if let Some(cause) = ended {
+                return (self, Step::Ended(cause.into()));
             }
-            None => {}
         }
         let mut scratch = self.shard().take_scratch();
         let step = match self.shard().read(self.seat, &mut scratch) {
+            Ok(0) if self.only_receives => parted(),
             Ok(0) => lost("ended without a close frame"),
+            // There is nothing it could have to say.
+            Ok(_) if self.only_receives => Step::More,
             Ok(n) => return self.take_in(scratch, n).await,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Idle,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Step::More,
@@ -183,6 +204,18 @@ impl<H: Handler> Connection<H> {
         };
         self.shard().give_scratch(scratch);
         (self, step)
+    }
+
+    /// Handles the timers that have fired.
+    async fn fired(&mut self) -> Option<CloseCause> {
+        while let Some((owner, name)) = self.shard().take_timer(self.seat) {
+            let ended = self.events.timer(owner, &name).await;
+            let ended = ended.or_else(|| self.shard().take_close(self.seat));
+            if ended.is_some() {
+                return ended;
+            }
+        }
+        None
     }
 
     /// Handles the bytes of one read, in the shard's buffer as long as no one else has to wait
@@ -316,6 +349,7 @@ impl<H: Handler> Connection<H> {
         shard.counters().closes.count(cause.name());
         shard.close(self.seat, cause);
         shard.unsubscribe_all(self.seat);
+        shard.clear_timers(self.seat);
         self.events.closed(cause).await;
         if !matches!(cause, CloseCause::Lost(_)) {
             // A peer that does not read or answer holds its place no longer than this.
@@ -338,8 +372,9 @@ impl<H: Handler> Connection<H> {
         if ended.has_parted || matches!(ended.cause, CloseCause::Peer(_)) {
             return;
         }
-        let broken = matches!(ended.cause, CloseCause::ProtocolError { .. });
-        if broken {
+        // One that broke the protocol, or speaks none, sends no close frame: only the end.
+        let ends = self.only_receives || matches!(ended.cause, CloseCause::ProtocolError { .. });
+        if ends {
             shard.shutdown(seat);
         }
         let mut scratch = vec![0; 4096];
@@ -356,7 +391,7 @@ impl<H: Handler> Connection<H> {
             });
             match read.await {
                 Ok(Some(0)) | Err(_) => return,
-                Ok(Some(n)) if !broken && self.has_closed(&mut scratch[..n]) => return,
+                Ok(Some(n)) if !ends && self.has_closed(&mut scratch[..n]) => return,
                 Ok(_) => {}
             }
         }
@@ -364,6 +399,9 @@ impl<H: Handler> Connection<H> {
 
     /// Whether the peer's close frame is among these bytes. What it sent before is dropped.
     fn has_closed(&mut self, bytes: &mut [u8]) -> bool {
+        if self.only_receives {
+            return false;
+        }
         let mut at = 0;
         loop {
             match self.reader.next(bytes, &mut at, self.terms.limits.message) {
@@ -380,6 +418,17 @@ fn broken(violation: Violation) -> CloseCause {
         code: violation.code(),
         reason: violation.to_string(),
     }
+}
+
+/// The end of a socket on which the peer has no other way to say so.
+fn parted() -> Step {
+    Step::Ended(
+        CloseCause::Peer(CloseFrame {
+            code: NO_STATUS,
+            reason: String::new(),
+        })
+        .into(),
+    )
 }
 
 fn lost(why: impl ToString) -> Step {

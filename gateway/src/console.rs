@@ -3,6 +3,7 @@
 //!
 //! - `page.html`: the page, one file without anything to fetch
 //! - `report`: what the page is told, as JSON
+//! - [`Samples`]: ready-made messages of the plugin, for the page's buttons
 //! - `stream`: how it is told: server-sent events, one stream a page
 //! - [`Traced`]: a [`Handler`](crate::handler::Handler) around another that reports every event
 //!
@@ -10,6 +11,7 @@
 //! its handlers are of another type.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,10 +27,12 @@ use tokio::sync::broadcast;
 use crate::plugin::Registry;
 
 mod report;
+mod samples;
 mod stream;
 mod trace;
 
 pub use report::{Build, Report, Trace};
+pub use samples::{Sample, Samples};
 pub use trace::Traced;
 
 /// The body of an HTTP response: whole, or streamed as the console's events are.
@@ -64,6 +68,7 @@ pub struct Console {
     reports: broadcast::Sender<Bytes>,
     /// How the last build went, for pages that open after it.
     build: Mutex<Option<Build>>,
+    samples: Mutex<Samples>,
     connections: AtomicUsize,
 }
 
@@ -71,14 +76,14 @@ impl Console {
     /// A console for one plugin of the registry.
     pub fn new(registry: Arc<Registry>, plugin: usize, about: About) -> Arc<Self> {
         let (reports, _) = broadcast::channel(REPORTS_MAX);
-        let (build, connections) = (Mutex::default(), AtomicUsize::new(0));
         Arc::new(Self {
             registry,
             plugin,
             about,
             reports,
-            build,
-            connections,
+            build: Mutex::default(),
+            samples: Mutex::default(),
+            connections: AtomicUsize::new(0),
         })
     }
 
@@ -91,6 +96,14 @@ impl Console {
             (_, path) if path.starts_with("/_tidegate/") => Some(not_found()),
             _ => None,
         }
+    }
+
+    /// Reads the ready-made messages in the plugin's folder anew. Returns what is wrong with them.
+    pub fn read_samples(&self, folder: &Path) -> Option<String> {
+        let mut samples = self.samples();
+        samples.read(folder);
+        self.report(&Report::Samples(samples.clone()));
+        samples.problem.clone()
     }
 
     /// A build has begun.
@@ -134,6 +147,11 @@ impl Console {
         self.build.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn samples(&self) -> MutexGuard<'_, Samples> {
+        // A reading that has panicked has left them as they were.
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn hello(&self) -> Report {
         let status = self.registry.plugins()[self.plugin].status();
         Report::Hello {
@@ -145,6 +163,7 @@ impl Console {
             connections: self.connections(),
             source: self.about.source.clone(),
             routes: self.about.routes.clone(),
+            samples: self.samples().clone(),
         }
     }
 

@@ -30,7 +30,8 @@ pub struct Family<const N: usize> {
 }
 
 impl<const N: usize> Family<N> {
-    const fn new(names: [&'static str; N]) -> Self {
+    /// Counters of these names, all nought.
+    pub(crate) const fn new(names: [&'static str; N]) -> Self {
         Self {
             names,
             counters: [const { Counter(AtomicU64::new(0)) }; N],
@@ -77,9 +78,9 @@ impl<const N: usize> Family<N> {
 #[derive(Debug)]
 pub struct Counters {
     /// Events handed to a handler, by event.
-    pub events: Family<5>,
+    pub events: Family<6>,
     /// Events whose handler did not return `ok`, by [`Failure::name`](crate::handler::Failure::name).
-    pub failures: Family<5>,
+    pub failures: Family<6>,
     /// Connections ended, by [`CloseCause::name`](crate::close::CloseCause::name).
     pub closes: Family<8>,
     /// Upgrade requests and sockets that did not become a connection, by reason.
@@ -114,8 +115,15 @@ pub struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self {
-            events: Family::new(["message", "open", "close", "drain", "upgrade"]),
-            failures: Family::new(["error", "trap", "deadline", "memory", "unavailable"]),
+            events: Family::new(["message", "open", "close", "drain", "upgrade", "timer"]),
+            failures: Family::new([
+                "error",
+                "trap",
+                "deadline",
+                "memory",
+                "unavailable",
+                "refused",
+            ]),
             closes: Family::new([
                 "peer",
                 "lost",

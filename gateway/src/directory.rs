@@ -1,4 +1,5 @@
-//! How many subscribe to a topic in the whole process, and under which labels.
+//! How many subscribe to a topic in the whole process, and under which labels; and which timers
+//! plugins have.
 //!
 //! The hub of a shard is its own; what other shards may ask of it stands here. Written when
 //! someone subscribes or leaves, read when a handler counts or lists, or a publish looks for
@@ -9,11 +10,19 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::message::ConnectionId;
 
+mod timers;
+
+pub use timers::PluginTimers;
+/// Longest topic and label, in bytes: names, not documents; the wire formats of peers such as
+/// Centrifugo have the same bound.
+pub const NAME_MAX: usize = 255;
+
 /// The topics of all shards.
 #[derive(Debug)]
 pub struct Directory {
     /// One per shard. A std mutex: it is held for a map access, never across an await.
     shards: Box<[Mutex<Topics>]>,
+    timers: PluginTimers,
 }
 
 type Topics = HashMap<Box<str>, Entry>;
@@ -38,7 +47,13 @@ impl Directory {
     pub fn new(shards: usize) -> Self {
         Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
+            timers: PluginTimers::default(),
         }
+    }
+
+    /// The timers that plugins have set for themselves.
+    pub fn timers(&self) -> &PluginTimers {
+        &self.timers
     }
 
     /// A connection of `shard` has subscribed: for the first time if `new`, else its label changes.

@@ -9,8 +9,9 @@ use std::ops::Range;
 use foldhash::HashMap;
 
 use crate::close::CloseFrame;
-use crate::codec::{self, Opcode};
+use crate::codec::{self, Opcode, event_stream};
 use crate::message::{ConnectionId, Message};
+use crate::shard::Schedule;
 
 /// One thing a handler did.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,13 +24,15 @@ pub enum Effect {
         frame: Range<usize>,
         /// Whether it may be compressed.
         compress: bool,
+        /// What it is called among server-sent events, see [`Effects::text`]; empty if nothing.
+        id: Range<usize>,
         /// The plugin that sends, on the way to another shard: only there is it known whose
         /// connection the receiver is.
         sender: Option<usize>,
     },
     /// A frame for all subscribers of a topic.
     Publish {
-        /// Where the topic's name lies, see [`Effects::topic`].
+        /// Where the topic's name lies, see [`Effects::text`].
         topic: Range<usize>,
         /// Where the frame lies.
         frame: Range<usize>,
@@ -37,6 +40,8 @@ pub enum Effect {
         except: Option<ConnectionId>,
         /// Whether it may be compressed.
         compress: bool,
+        /// As that of a send.
+        id: Range<usize>,
     },
     /// The event's connection subscribes.
     Subscribe {
@@ -50,6 +55,26 @@ pub enum Effect {
         /// The topic's name.
         topic: Box<str>,
     },
+    /// A timer is set.
+    SetTimer {
+        /// The plugin that is told when it fires.
+        owner: usize,
+        /// Whether it is the event's connection's, or the plugin's own.
+        of_connection: bool,
+        /// Its name.
+        name: Box<str>,
+        /// When it fires.
+        schedule: Schedule,
+    },
+    /// A timer is cleared.
+    ClearTimer {
+        /// The plugin that has set it.
+        owner: usize,
+        /// Whether it is the event's connection's, or the plugin's own.
+        of_connection: bool,
+        /// Its name.
+        name: Box<str>,
+    },
     /// The event's connection is closed.
     Close(CloseFrame),
     /// A connection did not take a message and is to be closed for it, as its route says.
@@ -57,6 +82,24 @@ pub enum Effect {
         /// Which; it lives on the event's shard.
         to: ConnectionId,
     },
+}
+
+/// How a message is sent or published.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Whether it may be compressed.
+    pub compress: bool,
+    /// What it is called among server-sent events. What can't be is left out.
+    pub id: Option<&'a str>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            compress: true,
+            id: None,
+        }
+    }
 }
 
 /// What an entry costs beside its bytes when it is counted against the limit: a flood of empty
@@ -91,10 +134,9 @@ impl Effects {
         &self.bytes[range.clone()]
     }
 
-    /// The name of a topic.
-    pub fn topic(&self, range: &Range<usize>) -> &str {
-        std::str::from_utf8(&self.bytes[range.clone()])
-            .expect("only `publish` records topics, from a str")
+    /// The name of a topic, or the id of an event.
+    pub fn text(&self, range: &Range<usize>) -> &str {
+        std::str::from_utf8(&self.bytes[range.clone()]).expect("it was recorded from a str")
     }
 
     /// What counts against `limits.effects`: bytes, and a fixed cost for each entry.
@@ -122,7 +164,8 @@ impl Effects {
     }
 
     /// Records a message for one connection.
-    pub fn send(&mut self, to: ConnectionId, message: Message<'_>, compress: bool) {
+    pub fn send(&mut self, to: ConnectionId, message: Message<'_>, options: Options<'_>) {
+        let id = self.append_id(options.id);
         let frame = self.encode(message);
         match &mut self.first {
             Some((first, bytes)) if *first == to => *bytes += frame.len(),
@@ -132,7 +175,8 @@ impl Effects {
         self.list.push(Effect::Send {
             to,
             frame,
-            compress,
+            compress: options.compress,
+            id,
             sender: None,
         });
     }
@@ -143,15 +187,17 @@ impl Effects {
         topic: &str,
         message: Message<'_>,
         except: Option<ConnectionId>,
-        compress: bool,
+        options: Options<'_>,
     ) {
         let topic = self.append(topic.as_bytes());
+        let id = self.append_id(options.id);
         let frame = self.encode(message);
         self.list.push(Effect::Publish {
             topic,
             frame,
             except,
-            compress,
+            compress: options.compress,
+            id,
         });
     }
 
@@ -161,21 +207,23 @@ impl Effects {
         self.list.push(effect);
     }
 
-    /// Copies a send or publish of another event of the plugin `sender`, frame included. Other
-    /// effects belong to their own connection and shard and are not copied.
+    /// Copies a send, a publish or a timer of the plugin's own from another event, of the plugin
+    /// `sender`. Other effects belong to their own connection and shard and are not copied.
     pub fn copy(&mut self, from: &Effects, effect: &Effect, sender: usize) {
         match effect {
             Effect::Send {
                 to,
                 frame,
                 compress,
+                id,
                 ..
             } => {
-                let frame = self.append(from.bytes(frame));
+                let (frame, id) = (self.append(from.bytes(frame)), self.append(from.bytes(id)));
                 self.list.push(Effect::Send {
                     to: *to,
                     frame,
                     compress: *compress,
+                    id,
                     sender: Some(sender),
                 });
             }
@@ -184,17 +232,41 @@ impl Effects {
                 frame,
                 except,
                 compress,
+                id,
             } => {
                 let topic = self.append(from.bytes(topic));
-                let frame = self.append(from.bytes(frame));
+                let (frame, id) = (self.append(from.bytes(frame)), self.append(from.bytes(id)));
                 self.list.push(Effect::Publish {
                     topic,
                     frame,
                     except: *except,
                     compress: *compress,
+                    id,
                 });
             }
-            Effect::Subscribe { .. }
+            Effect::SetTimer {
+                owner,
+                of_connection: false,
+                name,
+                schedule,
+            } => self.list.push(Effect::SetTimer {
+                owner: *owner,
+                of_connection: false,
+                name: name.clone(),
+                schedule: *schedule,
+            }),
+            Effect::ClearTimer {
+                owner,
+                of_connection: false,
+                name,
+            } => self.list.push(Effect::ClearTimer {
+                owner: *owner,
+                of_connection: false,
+                name: name.clone(),
+            }),
+            Effect::SetTimer { .. }
+            | Effect::ClearTimer { .. }
+            | Effect::Subscribe { .. }
             | Effect::Unsubscribe { .. }
             | Effect::Close(_)
             | Effect::Overflow { .. } => {}
@@ -216,6 +288,13 @@ impl Effects {
         }
         if self.list.capacity() > KEEP / ENTRY_COST {
             self.list = Vec::new();
+        }
+    }
+
+    fn append_id(&mut self, id: Option<&str>) -> Range<usize> {
+        match id.filter(|id| event_stream::is_id(id)) {
+            Some(id) => self.append(id.as_bytes()),
+            None => 0..0,
         }
     }
 

@@ -7,12 +7,9 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 
-use foldhash::HashMap;
-
-use crate::close::{CloseCause, CloseFrame};
-use crate::effects::Effects;
-use crate::message::{ConnectionId, Message};
-use crate::shard::{Seat, Shard};
+use crate::close::CloseCause;
+use crate::event::{Event, States};
+use crate::message::Message;
 
 /// The HTTP request that opened a connection. Header names are in lower case.
 #[derive(Clone, Debug)]
@@ -38,8 +35,8 @@ pub struct Accept {
     pub subprotocol: Option<String>,
     /// Header fields added to the 101.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The connection's first state.
-    pub state: Vec<u8>,
+    /// The connection's first state, of each plugin of the chain.
+    pub states: States,
 }
 
 /// A refused upgrade: the response the client gets instead.
@@ -60,81 +57,6 @@ pub enum Upgrade {
     Accept(Accept),
     /// The client gets this instead. A refusal is not an error.
     Reject(Reject),
-}
-
-/// What an event carries into the handler and what it brings back.
-///
-/// A connection has one only while it handles something; the state is moved in and out. Effects and
-/// the new state count only when the handler returned `ok`: [`Event::commit`].
-#[derive(Debug, Default)]
-pub struct Event {
-    /// The event's own connection; none for an upgrade.
-    pub seat: Option<Seat>,
-    /// Its state as the last event left it.
-    pub state: Vec<u8>,
-    /// The state this event has set.
-    pub next_state: Option<Vec<u8>>,
-    /// What the handler did, in order.
-    pub effects: Effects,
-    /// What this event has done to its connection's subscriptions, by topic: `None` ended it,
-    /// `Some` made it, with or without a label.
-    pub topics: HashMap<Box<str>, Option<Option<Box<str>>>>,
-    /// By how much that changes their number.
-    pub topics_added: isize,
-    /// The generation that handled the event.
-    pub generation: u64,
-    /// The largest state, in bytes.
-    pub state_max: usize,
-    /// The most topics the connection may be subscribed to.
-    pub subscriptions_max: usize,
-    /// Set from `on-close` on: the connection can no longer subscribe.
-    pub closed: bool,
-    /// The close frame with which the handler has closed the connection.
-    pub kicked: Option<CloseFrame>,
-    /// Messages of a batch whose events have ended with `ok`.
-    pub handled: usize,
-}
-
-impl Event {
-    /// The event's own connection; none for an upgrade.
-    pub fn connection(&self) -> Option<ConnectionId> {
-        self.seat.map(|seat| seat.id)
-    }
-
-    /// The handler returned `ok`: state and effects take effect. `owner` is the plugin.
-    pub fn commit(&mut self, shard: &Shard, owner: usize) {
-        if let Some(state) = self.next_state.take() {
-            self.state = state;
-        }
-        let kicked = shard.apply(self.seat, owner, &self.effects);
-        self.kicked = self.kicked.take().or(kicked);
-        self.effects.clear();
-        self.forget_topics();
-    }
-
-    /// The handler failed: nothing it did takes effect (G10).
-    pub fn discard(&mut self) {
-        self.next_state = None;
-        self.effects.clear();
-        self.forget_topics();
-    }
-
-    /// Makes it anyone's event, keeping the memory of its effects.
-    pub fn reset(&mut self) {
-        self.discard();
-        self.seat = None;
-        self.state = Vec::new();
-        self.closed = false;
-        self.kicked = None;
-        self.handled = 0;
-    }
-
-    fn forget_topics(&mut self) {
-        if !self.topics.is_empty() {
-            self.topics = HashMap::default();
-        }
-        self.topics_added = 0;
-    }
 }
 
 /// What became of a call with several messages.
@@ -159,9 +81,25 @@ pub enum Failure {
     Memory(String),
     /// No instance could be had.
     Unavailable(String),
+    /// The generation refused the state that an earlier one left, and the connection can't stay
+    /// with that one.
+    Refused(String),
 }
 
 impl Failure {
+    /// The same, said of one plugin of several.
+    pub fn of_plugin(self, name: &str) -> Self {
+        let said = |why| format!("plugin {name:?}: {why}");
+        match self {
+            Self::Handler(why) => Self::Handler(said(why)),
+            Self::Trap(why) => Self::Trap(said(why)),
+            Self::Deadline(why) => Self::Deadline(said(why)),
+            Self::Memory(why) => Self::Memory(said(why)),
+            Self::Unavailable(why) => Self::Unavailable(said(why)),
+            Self::Refused(why) => Self::Refused(said(why)),
+        }
+    }
+
     /// The name used in metrics.
     pub fn name(&self) -> &'static str {
         match self {
@@ -170,6 +108,7 @@ impl Failure {
             Self::Deadline(_) => "deadline",
             Self::Memory(_) => "memory",
             Self::Unavailable(_) => "unavailable",
+            Self::Refused(_) => "refused",
         }
     }
 }
@@ -182,6 +121,7 @@ impl fmt::Display for Failure {
             Self::Deadline(why) => write!(f, "deadline missed: {why}"),
             Self::Memory(why) => write!(f, "memory limit: {why}"),
             Self::Unavailable(why) => write!(f, "no instance: {why}"),
+            Self::Refused(why) => write!(f, "state refused: {why}"),
         }
     }
 }
@@ -216,6 +156,14 @@ pub trait Handler: 'static {
         event: &mut Box<Event>,
         messages: &[Message<'_>],
     ) -> impl Future<Output = Batch>;
+
+    /// A timer has fired that the plugin `owner` has set, for the connection or for itself.
+    fn timer(
+        &self,
+        event: &mut Box<Event>,
+        owner: usize,
+        name: &str,
+    ) -> impl Future<Output = Result<(), Failure>>;
 
     /// All that was queued for the connection is written.
     fn drain(&self, event: &mut Box<Event>) -> impl Future<Output = Result<(), Failure>>;

@@ -26,6 +26,7 @@ pub mod console;
 pub mod counters;
 pub mod directory;
 pub mod effects;
+pub mod event;
 pub mod handler;
 pub mod heartbeat;
 pub mod hub;

@@ -7,7 +7,9 @@
 mod compression;
 mod gate;
 mod http;
+mod lone;
 mod origin;
+mod publisher;
 mod refusal;
 mod site;
 mod worker;
@@ -28,14 +30,17 @@ use crate::directory::Directory;
 use crate::handler::Handler;
 use crate::message::ConnectionId;
 use crate::plugin::{Pool, Registry};
-use crate::shard::{Link, Mail};
+use crate::shard::{Link, Mail, Shard};
 
 use gate::Gate;
+
+pub use publisher::{Publisher, QueueFull};
 
 /// A running gateway, without its admin side.
 pub struct Server {
     address: SocketAddr,
     links: Box<[Link]>,
+    directory: Arc<Directory>,
     counters: Vec<Arc<Counters>>,
     threads: Vec<JoinHandle<()>>,
     draining: Arc<AtomicBool>,
@@ -54,8 +59,8 @@ struct Plan<F> {
 }
 
 impl Server {
-    /// Starts the shards. `handler` makes a route's handler over one shard's pool of a plugin; it
-    /// is called on the shard's thread.
+    /// Starts the shards. `handler` makes a route's handler over a shard and its pools of the route's
+    /// plugins; it is called on the shard's thread.
     pub fn start<H, F>(
         listener: TcpListener,
         config: Arc<Config>,
@@ -65,7 +70,7 @@ impl Server {
     ) -> io::Result<Self>
     where
         H: Handler,
-        F: Fn(Rc<Pool>) -> H + Send + Sync + 'static,
+        F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H + Send + Sync + 'static,
     {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -77,9 +82,10 @@ impl Server {
             (0..shards).map(|_| Link::new(config.server.queue)).unzip();
         let links: Box<[Link]> = links.into();
         let draining = Arc::new(AtomicBool::new(false));
+        let directory = Arc::new(Directory::new(shards));
         let plan = Arc::new(Plan {
             gate: Gate::new(config.server.connections),
-            directory: Arc::new(Directory::new(shards)),
+            directory: directory.clone(),
             config,
             registry,
             console,
@@ -101,6 +107,7 @@ impl Server {
         Ok(Self {
             address,
             links,
+            directory,
             counters,
             threads,
             draining,
@@ -127,6 +134,11 @@ impl Server {
         Closer {
             links: self.links.clone(),
         }
+    }
+
+    /// The way to publish from outside the shards.
+    pub fn publisher(&self) -> Publisher {
+        Publisher::new(self.links.clone(), self.directory.clone())
     }
 
     /// Stops accepting, closes every connection within `window`, and returns when all are gone or

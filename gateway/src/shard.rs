@@ -10,6 +10,7 @@ mod link;
 mod poller;
 mod signal;
 mod table;
+mod timers;
 mod turn;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -18,15 +19,18 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::{io, net};
 
+use foldhash::HashMap;
+use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
 use crate::close::CloseCause;
 use crate::codec::deflate::Inflater;
-use crate::codec::{self, Opcode};
 use crate::config::RouteLimits;
 use crate::counters::Counters;
 use crate::directory::Directory;
 use crate::effects::Effects;
+use crate::event::Event;
+use crate::handler::Failure;
 use crate::heartbeat::{Due, Heartbeats, Millis};
 use crate::hub::Hub;
 use crate::message::ConnectionId;
@@ -35,11 +39,13 @@ pub use deflation::Deflation;
 pub use link::{Link, Mail, Mailbox};
 pub use poller::Ready;
 pub use signal::Wake;
-pub use table::{Delivery, Seat};
+pub use table::{Delivery, Encoding, Seat};
+pub use timers::{Schedule, Whose};
 pub use turn::Turn;
 
 use poller::Poller;
 use table::Table;
+use timers::Timers;
 
 /// One read takes at most this much; a turn's answers to it leave in one write. Larger reads would
 /// let one connection keep the others waiting longer.
@@ -89,6 +95,10 @@ pub struct Shard {
     scratch: RefCell<Vec<Box<[u8]>>>,
     inflaters: RefCell<Vec<Inflating>>,
     heartbeats: RefCell<Heartbeats>,
+    timers: RefCell<Timers>,
+    /// A timer was set that is earlier than all the others.
+    timer_set: Notify,
+    plugin_timers: RefCell<HashMap<usize, Rc<Notify>>>,
     started: Instant,
     now: Cell<Millis>,
     failures_logged: Cell<u32>,
@@ -116,6 +126,9 @@ impl Shard {
             scratch: RefCell::default(),
             inflaters: RefCell::default(),
             heartbeats: RefCell::default(),
+            timers: RefCell::default(),
+            timer_set: Notify::new(),
+            plugin_timers: RefCell::default(),
             started: Instant::now(),
             now: Cell::new(0),
             failures_logged: Cell::new(0),
@@ -124,7 +137,7 @@ impl Shard {
         }))
     }
 
-    /// Makes this the thread's shard and starts its sweep. Its turns are run by
+    /// Makes this the thread's shard and starts its clocks. Its turns are run by
     /// [`connection::drive`](crate::connection::drive).
     pub fn start(self: &Rc<Self>) {
         CURRENT.with(|current| {
@@ -132,6 +145,7 @@ impl Shard {
             let _ = current.set(self.clone());
         });
         tokio::task::spawn_local(sweep(self.clone()));
+        tokio::task::spawn_local(timers::run(self.clone()));
     }
 
     /// What this shard counts.
@@ -145,8 +159,7 @@ impl Shard {
     }
 
     /// Gives a new connection its id and its outbox, and watches its socket, which must not block.
-    /// `owner` is the plugin that serves it; `deflation` how its messages are
-    /// compressed.
+    /// `owners` are the plugins that serve it.
     ///
     /// # Errors
     /// When the kernel watches as many sockets as it may.
@@ -154,15 +167,15 @@ impl Shard {
         &self,
         socket: net::TcpStream,
         limits: Arc<RouteLimits>,
-        owner: usize,
-        deflation: Option<Deflation>,
+        owners: Rc<[usize]>,
+        encoding: Encoding,
     ) -> io::Result<Seat> {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         let id = ConnectionId(id * self.links.len() as u64 + self.index as u64);
         let now = self.now.get();
         let mut table = self.table.borrow_mut();
-        let key = table.insert(id, socket, limits, owner, deflation.map(Box::new), now);
+        let key = table.insert(id, socket, limits, owners, encoding, now);
         let seat = Seat { id, key };
         if let Err(error) = table.watch_socket(seat, &self.poller) {
             table.remove(key);
@@ -348,6 +361,21 @@ impl Shard {
         self.table.borrow().shutdown(seat.key);
     }
 
+    /// Counts an event that failed, and logs it if that may be.
+    pub fn failed(&self, name: &'static str, event: &Event, failure: &Failure) {
+        self.counters.failures.count(failure.name());
+        if !self.may_log_failure() {
+            return;
+        }
+        let generation = event.generation;
+        match event.connection() {
+            Some(connection) => {
+                tracing::warn!(%connection, event = name, generation, "{failure}");
+            }
+            None => tracing::warn!(event = name, generation, "{failure}"),
+        }
+    }
+
     /// Whether a handler's failure may be logged: clients can cause them at any rate, and the log
     /// should not be what they exhaust. All are counted.
     pub fn may_log_failure(&self) -> bool {
@@ -379,9 +407,7 @@ impl Shard {
                 }
                 Some(Due::Wait(until)) => heartbeats.schedule(until, id),
                 Some(Due::Ping(until)) => {
-                    let mut ping = Vec::with_capacity(codec::HEAD_MAX);
-                    codec::append(&mut ping, Opcode::Ping, &[]);
-                    table.push_control(id, &ping);
+                    table.push_ping(id, now);
                     heartbeats.schedule(until, id);
                 }
             }

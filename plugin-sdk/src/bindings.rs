@@ -24,3 +24,13 @@ pub mod migrating {
         default_bindings_module: "tidegate_sdk::bindings::migrating",
     });
 }
+
+pub mod describing {
+    wit_bindgen::generate!({
+        world: "described-plugin",
+        path: "../wit",
+        export_macro_name: "export_described_plugin",
+        pub_export_macro: true,
+        default_bindings_module: "tidegate_sdk::bindings::describing",
+    });
+}

@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::tidegate::plugin::host::{self, SendOptions};
+use crate::envelope;
 use crate::{
-    AsMessage, CloseError, Delivery, Message, PublishError, Result, StateError, TimerError,
+    AsMessage, CloseError, Delivery, Fault, Message, PublishError, Result, StateError, TimerError,
     TopicError,
 };
 
@@ -48,6 +49,24 @@ impl Connection {
         Ok(self.send(Message::from_json(value)?))
     }
 
+    /// Sends an event in the [standard envelope](crate::envelope).
+    pub fn send_event<T: Serialize + ?Sized>(&self, kind: &str, payload: &T) -> Result<Delivery> {
+        Ok(self.send(crate::event(kind, payload)?))
+    }
+
+    /// Sends an error in the [standard envelope](crate::envelope), as a message of the type `error` that answers
+    /// nothing; `&()` stands for no details. A route of a [`Router`](crate::Router) returns a [`Fault`] instead.
+    pub fn send_error<D: Serialize + ?Sized>(
+        &self,
+        code: &str,
+        message: &str,
+        details: &D,
+    ) -> Result<Delivery> {
+        let fault = Fault::new(code.to_owned(), message).with_details(details);
+        let refusal = envelope::refusal(envelope::ERROR, None, &fault)?;
+        Ok(self.send(refusal))
+    }
+
     /// Closes the connection with a close frame. What was sent before goes out first, what is sent after is dropped.
     pub fn close(&self, code: u16, reason: &str) -> Result<(), CloseError> {
         Ok(host::close(self.id, code, reason)?)
@@ -76,6 +95,17 @@ impl Connection {
         message: impl AsMessage,
     ) -> Result<(), PublishError> {
         crate::publish_except(topic, message, self)
+    }
+
+    /// Publishes an event in the [standard envelope](crate::envelope) to every subscriber of a topic but this
+    /// connection.
+    pub fn publish_event_to_others<T: Serialize + ?Sized>(
+        &self,
+        topic: &str,
+        kind: &str,
+        payload: &T,
+    ) -> Result {
+        Ok(self.publish_to_others(topic, crate::event(kind, payload)?)?)
     }
 
     /// Clears a [`Timer`](crate::Timer) of this connection, if there is one.

@@ -3,6 +3,7 @@
 use crate::bindings::tidegate::plugin::{host, types};
 use crate::{CloseCause, Handler, Message, Migrator, Request, Result, Verdict, connection};
 
+pub use crate::bindings::describing::exports::tidegate::plugin::describer::Guest as Describer;
 pub use crate::bindings::exports::tidegate::plugin::batch_handler::Guest as Batches;
 pub use crate::bindings::exports::tidegate::plugin::drainer::Guest as Drainer;
 pub use crate::bindings::exports::tidegate::plugin::handler::Guest as Events;
@@ -21,6 +22,7 @@ pub use crate::bindings::tidegate::plugin::types::{
 ///
 /// | word | trait |
 /// | --- | --- |
+/// | `describe` | [`Routes`](crate::Routes): describes its messages, for `tidegate types` |
 /// | `migrate` | [`Migrator`](crate::Migrator): takes over the states of the version before |
 #[macro_export]
 macro_rules! export {
@@ -106,6 +108,26 @@ macro_rules! export {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! export_more {
+    (describe $handler:ty) => {
+        const _: () = {
+            use $crate::export as tidegate_export;
+
+            struct TidegateDescriber;
+
+            impl tidegate_export::Describer for TidegateDescriber {
+                fn describe() -> ::std::string::String {
+                    tidegate_export::describe::<$handler>()
+                }
+            }
+
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::describing::export_described_plugin!(
+                TidegateDescriber with_types_in $crate::bindings::describing
+            );
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <TidegateDescriber as tidegate_export::Describer>::describe;
+        };
+    };
     (migrate $handler:ty) => {
         const _: () = {
             use $crate::export as tidegate_export;
@@ -130,9 +152,11 @@ macro_rules! export_more {
         };
     };
     ($other:ident $handler:ty) => {
-        ::core::compile_error!("`export!` knows `migrate`");
+        ::core::compile_error!("`export!` knows `describe` and `migrate`");
     };
 }
+
+pub use crate::describe::describe;
 
 pub fn migrate_state<H: Migrator>(state: Vec<u8>, generation: u64) -> Result<Vec<u8>, String> {
     H::migrate_state(state, generation).map_err(|error| error.to_string())

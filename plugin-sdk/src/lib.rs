@@ -27,14 +27,131 @@
 //!
 //! [dependencies]
 //! tidegate-sdk = "0.1"
+//! # For messages in JSON:
+//! serde = { version = "1", features = ["derive"] }
+//! # For messages through a router:
+//! schemars = "1"
+//! garde = { version = "0.23", default-features = false, features = ["derive"] }
 //! ```
 //!
 //! Build it with `cargo build --release --target wasm32-wasip2`; the gateway loads
 //! `target/wasm32-wasip2/release/<crate>.wasm` and swaps it in, while clients stay connected, when it is built anew.
-//! What a plugin prints goes to the gateway's log under the plugin's name. It has no files, network or environment.
+//! What a plugin prints goes to the gateway's log under the plugin's name; [`log`] has lines with levels, and [`config`]
+//! what the gateway's configuration tells the plugin. It has no files, network or environment.
 //!
 //! A plugin compiles for other targets as well, so functions of its own can be tested with `cargo test`; what asks the
 //! gateway for something panics there.
+//!
+//! # Which part is for what
+//!
+//! **Connections**
+//!
+//! | I want to | use |
+//! | --- | --- |
+//! | let somebody in or not, by path, query, header or cookie | [`Handler::on_upgrade`] with [`Request`], [`Accept`], [`Reject`] |
+//! | greet who has come; tidy up after who has gone | [`Handler::on_open`], [`Handler::on_close`] with [`CloseCause`] |
+//! | send to whose message this is, or to one whose id I have kept | [`Connection::send`], [`connection`] |
+//! | send large amounts without filling the outbox | what [`Connection::send`] returns ([`Delivery`]), [`Handler::on_drain`] |
+//! | throw somebody out | [`Connection::close`] |
+//! | know who it is, and what the user may do | [`User`], [`Call::user`], [`Call::require_role`], [`require_user`], [`require_role`](require_role()) |
+//!
+//! **Messages**
+//!
+//! | I want to | use |
+//! | --- | --- |
+//! | handle messages by their type, with errors that name the field, and answers under the client's id | [`Routes`] and [`Router`] |
+//! | have them checked: lengths, ranges, formats | [`valid`] |
+//! | do something before or after routes: log, measure, refuse | [`Router::with`], [`Next`] |
+//! | refuse a message, and undo what it did | return a [`Fault`]; by hand [`discard`], [`Connection::send_error`] |
+//! | answer later, in the event of a timer or of another connection | [`Call::ticket`], [`Ticket`], [`Later`] |
+//! | not answer | [`Unanswered`] |
+//! | tell clients of something they did not ask for | [`Connection::send_event`], [`event`] |
+//! | give TypeScript the types of all that | `export!(Rooms: describe)`, [`Router::sends`], then `tidegate types rooms.wasm` |
+//! | read and write JSON of another shape | [`Message::json`], [`Message::from_json`], [`Connection::send_json`] |
+//! | handle bytes | [`Message::Binary`], [`Router::binary`] |
+//! | leave a message to the route's next plugin | [`Handler`] with [`Verdict`], [`Routes::route_or_next`] |
+//! | not compress a message; give it an id for server-sent events | [`Uncompressed`], [`WithId`] |
+//!
+//! **Many at once**
+//!
+//! | I want to | use |
+//! | --- | --- |
+//! | have connections hear of a topic, such as a room or a user's name | [`Connection::subscribe`], [`Connection::unsubscribe`] |
+//! | tell all who do | [`publish`], [`publish_event`] |
+//! | tell all but the sender | [`Connection::publish_to_others`], [`Connection::publish_event_to_others`] |
+//! | know who is there, by name; how many | [`Connection::subscribe_as`] with [`members`]; [`subscriber_count`] |
+//! | reach a user on all of their connections | a topic of their own: subscribe each to `user:ann`, publish there |
+//!
+//! **What lasts, and time**
+//!
+//! | I want to | use |
+//! | --- | --- |
+//! | remember something of a connection | [`State`]; as bytes [`Connection::state`], [`Connection::set_state`] |
+//! | read what another plugin of the chain remembers | [`Connection::state_of`], with `grants.state` |
+//! | change what the state looks like, from one version to the next | `#[serde(default)]` on new fields, else [`Migrator`] |
+//! | do something after a while, or again and again | [`Timer`], [`Handler::on_timer`] |
+//! | refuse to be loaded when something is missing | [`Handler::on_load`] |
+//!
+//! In all of them `?` takes any error: see [`Error`] and [`Fault`] for where it ends, and [`error!`] to make one. What an
+//! event did takes effect when it has returned `Ok`, and not at all if it has not; [`Handler`] says more.
+//!
+//! # Messages with types
+//!
+//! A poll: `{"type": "vote", "id": 1, "choice": "tea"}` is answered and everybody hears of it, `"choice": ""` is answered
+//! with an error that names `choice`, and `"type": "veto"` with one that lists the types there are. What goes over the
+//! wire is in [`envelope`], all that routes can do in [`Routes`].
+//!
+//! ```no_run
+//! use garde::Validate;
+//! use schemars::JsonSchema;
+//! use serde::{Deserialize, Serialize};
+//! use tidegate_sdk::{
+//!     Call, Connection, Fault, Handler, Message, Request, Result, Router, Routes, State, publish_event, valid,
+//! };
+//!
+//! struct Poll;
+//!
+//! impl Handler for Poll {
+//!     fn on_open(connection: &Connection, _request: Request) -> Result {
+//!         Ok(connection.subscribe("poll")?)
+//!     }
+//!
+//!     fn on_message(connection: &Connection, message: Message) -> Result {
+//!         Poll::route(connection, &message)
+//!     }
+//! }
+//!
+//! impl Routes for Poll {
+//!     fn routes(router: &mut impl Router) {
+//!         router.on("vote", valid(vote)).sends::<Vote>("voted");
+//!     }
+//! }
+//!
+//! #[derive(Serialize, Deserialize, JsonSchema, Validate)]
+//! struct Vote {
+//!     #[garde(length(chars, min = 1, max = 32))]
+//!     choice: String,
+//! }
+//!
+//! /// What a connection has done so far.
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct Voter {
+//!     has_voted: bool,
+//! }
+//!
+//! fn vote(call: &Call, vote: Vote) -> Result<(), Fault> {
+//!     let mut voter = State::<Voter>::of(call)?;
+//!     if voter.has_voted {
+//!         return Err(Fault::new("voted-already", "one vote each"));
+//!     }
+//!     voter.has_voted = true;
+//!     voter.save()?;
+//!     Ok(publish_event("poll", "voted", &vote)?)
+//! }
+//!
+//! tidegate_sdk::export!(Poll: describe);
+//! # fn main() {}
+//! ```
 //!
 //! # A chat with rooms
 //!
@@ -50,25 +167,46 @@
 
 #[doc(hidden)]
 pub mod bindings;
+mod call;
+pub mod config;
 mod connection;
+mod describe;
+pub mod envelope;
 mod error;
 #[doc(hidden)]
 pub mod export;
+mod fault;
 mod handler;
+pub mod log;
 mod message;
 mod request;
+mod router;
+mod state;
+mod ticket;
 mod timer;
 mod topic;
 mod upgrade;
+mod user;
 
 pub use bindings::tidegate::plugin::types::{CloseCause, CloseFrame, Delivery, Request, Verdict};
+pub use call::Call;
 pub use connection::{Connection, connection};
+pub use envelope::event;
 pub use error::{CloseError, Error, PublishError, Result, StateError, TimerError, TopicError};
+pub use fault::Fault;
 pub use handler::{Handler, Migrator, discard, generation};
 pub use message::{AsMessage, Message, MessageRef, Uncompressed, WithId};
+pub use router::{
+    Later, Next, Reply, Router, Routes, Unanswered, require_role, require_user, valid,
+};
+pub use state::State;
+pub use ticket::Ticket;
 pub use timer::{Timer, clear_timer};
-pub use topic::{Member, members, members_up_to, publish, publish_except, subscriber_count};
+pub use topic::{
+    Member, members, members_up_to, publish, publish_event, publish_except, subscriber_count,
+};
 pub use upgrade::{Accept, Reject};
+pub use user::User;
 
 /// The plugin in the README, compiled as a doctest.
 #[cfg(doctest)]

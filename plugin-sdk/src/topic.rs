@@ -1,7 +1,9 @@
 //! Topics: named fan-out within this gateway process.
 
+use serde::Serialize;
+
 use crate::bindings::tidegate::plugin::host::{self, PublishOptions};
-use crate::{AsMessage, Connection, PublishError, connection};
+use crate::{AsMessage, Connection, PublishError, Result, connection};
 
 /// One labelled subscription of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,12 @@ pub fn publish_except(
     except: &Connection,
 ) -> Result<(), PublishError> {
     publish_with(topic, &message, Some(except.id()))
+}
+
+/// Publishes an event in the [standard envelope](crate::envelope) to every subscriber of a topic;
+/// [`Connection::publish_event_to_others`] leaves its own connection out.
+pub fn publish_event<T: Serialize + ?Sized>(topic: &str, kind: &str, payload: &T) -> Result {
+    Ok(publish(topic, crate::event(kind, payload)?)?)
 }
 
 fn publish_with(

@@ -73,16 +73,44 @@ async fn says_what_is_no_request_of_its() {
         ("GET", "/plugins/echo/reload"),
         ("GET", "/plugins/echo/rollback"),
         ("GET", "/connections/1/close"),
+        ("GET", "/publish"),
     ] {
         let answer = gateway.admin(method, path).await;
         assert_eq!(answer.status, 405, "{method} {path}");
         assert!(answer.json()["error"].is_string());
+        let changes = ["reload", "rollback", "close", "publish"];
+        let allow = match changes.iter().any(|change| path.ends_with(change)) {
+            true => "allow: post\r\n",
+            false => "allow: get, head\r\n",
+        };
+        let head = answer.head.to_lowercase() + "\r\n";
+        assert!(head.contains(allow), "{method} {path}: {head}");
     }
     for path in ["/", "/nope", "/healthz2"] {
         assert_eq!(gateway.admin("GET", path).await.status, 404, "{path}");
     }
     // None of them did anything.
     assert_eq!(gateway.status().await["generation"], 1);
+}
+
+#[tokio::test]
+async fn answers_a_head_with_the_head_alone() {
+    let gateway = Gateway::with("echo").start().await;
+    for path in ["/healthz", "/readyz", "/plugins", "/plugins/echo"] {
+        let (get, head) = (
+            gateway.admin("GET", path).await,
+            gateway.admin("HEAD", path).await,
+        );
+        assert_eq!((head.status, &*head.body), (200, ""), "{path}");
+        let length = format!("content-length: {}\r\n", get.body.len());
+        let fields = head.head.to_lowercase() + "\r\n";
+        assert!(fields.contains(&length), "{path}: {fields}");
+    }
+    assert_eq!(
+        gateway.admin("HEAD", "/plugins/echo/reload").await.status,
+        405
+    );
+    assert_eq!(gateway.admin("HEAD", "/plugins/ehco").await.status, 404);
 }
 
 async fn ask(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Response {
@@ -135,6 +163,7 @@ async fn serves_no_web_page() {
         ("POST", "/plugins/echo/reload"),
         ("POST", "/plugins/echo/rollback"),
         ("POST", "/connections/1/close"),
+        ("POST", "/publish?topic=news"),
         ("GET", "/plugins"),
         ("GET", "/metrics"),
     ] {
@@ -222,6 +251,8 @@ async fn counts_what_happens() {
         ("messages_total", 2),
         ("deliveries_total", 1),
         ("publishes_total", 0),
+        ("admin_publishes_total{result=\"taken\"}", 0),
+        ("admin_publishes_total{result=\"shard-queue\"}", 0),
         ("refusals_total{reason=\"route\"}", 0),
         ("drops_total{reason=\"slow-consumer\"}", 0),
         ("guest_log_lines_dropped_total", 0),

@@ -297,3 +297,52 @@ async fn the_console_is_a_page_of_dev_alone() {
         assert_eq!(answer.status, 426, "{path}");
     }
 }
+
+#[tokio::test]
+async fn the_pages_ready_made_messages_are_read_with_every_save() {
+    let dev = Dev::start("dev-messages", &echo());
+    let mut events = dev.events().await;
+    events.until_generation(1).await;
+    let none = serde_json::json!({ "list": [], "problem": null });
+    assert_eq!(dev.events().await.next().await["samples"], none);
+
+    let file = dev.folder.path().join("messages.json");
+    let entries = serde_json::json!([
+        { "title": "Say hello", "path": "/", "message": { "type": "hello" } },
+        { "title": "Ask", "method": "POST", "path": "/ask", "body": "why" },
+    ]);
+    fs::write(
+        &file,
+        serde_json::to_vec_pretty(&entries).expect("it is JSON"),
+    )
+    .unwrap();
+    let read = events.until("samples").await;
+    assert_eq!(read["list"], entries);
+    assert_eq!(read["problem"], Value::Null);
+    // The component is the same, so nothing else happens.
+    assert_eq!(events.until("unchanged").await["generation"], 1);
+
+    fs::write(&file, "[\n  { \"title\": \"Say hello\" }\n]").unwrap();
+    let read = events.until("samples").await;
+    assert_eq!(read["list"], entries);
+    let problem = r#"messages.json:2:3: entry 1 ("Say hello") has nothing to send: add a message"#;
+    assert_eq!(read["problem"], problem);
+    // A page that opens now is told the same at once.
+    let hello = dev.events().await.next().await;
+    assert_eq!(hello["samples"]["problem"], problem);
+    assert_eq!(hello["samples"]["list"], entries);
+    dev.interrupt();
+}
+
+#[test]
+fn the_plugins_own_ready_made_messages_are_right() {
+    let entries = fs::read_dir(guests::workspace().join("plugins")).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    for folder in paths.filter(|path| path.is_dir()) {
+        let mut samples = tidegate::console::Samples::default();
+        samples.read(&folder);
+        assert_eq!(samples.problem, None, "{}", folder.display());
+        let expected = folder.join("messages.json").is_file();
+        assert_eq!(!samples.list.is_empty(), expected, "{}", folder.display());
+    }
+}

@@ -26,6 +26,8 @@ pub struct Setup {
     route_keys: String,
     route_limits: String,
     more: String,
+    /// The other plugins of the chain: name, lines of `[[plugin]]`, and whether it is in front.
+    others: Vec<(String, String, bool)>,
     environment: Vec<(String, String)>,
 }
 
@@ -53,6 +55,7 @@ impl Gateway {
             route_keys: String::new(),
             route_limits: String::new(),
             more: String::new(),
+            others: Vec::new(),
             environment: Vec::new(),
         }
     }
@@ -99,6 +102,11 @@ impl Gateway {
         self.admin("GET", &format!("/plugins/{}", self.plugin))
             .await
             .json()
+    }
+
+    /// Reloads another plugin of the chain from its file.
+    pub async fn reload_other(&self, name: &str) -> Response {
+        self.admin("POST", &format!("/plugins/{name}/reload")).await
     }
 
     /// Reloads the plugin from its file.
@@ -306,6 +314,21 @@ impl Setup {
         self
     }
 
+    /// One more plugin, of that fixture's component, in front of the others in the route's chain; `lines`
+    /// are its own of `[[plugin]]`.
+    pub fn behind(mut self, fixture: &str, lines: &str) -> Self {
+        self.others
+            .push((fixture.to_owned(), lines.to_owned(), true));
+        self
+    }
+
+    /// One more plugin, at the end of the route's chain.
+    pub fn before(mut self, fixture: &str, lines: &str) -> Self {
+        self.others
+            .push((fixture.to_owned(), lines.to_owned(), false));
+        self
+    }
+
     /// Tables at the end of the file.
     pub fn more(mut self, lines: &str) -> Self {
         self.more = lines.to_owned();
@@ -323,6 +346,10 @@ impl Setup {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let component = folder.path().join("plugin.wasm");
         std::fs::copy(guests::path(&self.plugin), component).expect("a component can be copied");
+        for (name, ..) in &self.others {
+            let component = folder.path().join(format!("{name}.wasm"));
+            std::fs::copy(guests::path(name), component).expect("a component can be copied");
+        }
         let config = folder.path().join("tidegate.toml");
         std::fs::write(&config, self.config()).expect("a file can be written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
@@ -372,6 +399,7 @@ impl Setup {
             route_keys,
             route_limits,
             more,
+            others,
             ..
         } = self;
         // Compiled code is cached once for all the tests: they share the user's cache.
@@ -382,12 +410,22 @@ impl Setup {
              [plugin.limits]\n{limits}\n"
         )
         .expect("writing to a string does not fail");
+        let mut chain = vec![plugin.as_str()];
+        for (name, lines, is_in_front) in others {
+            write!(
+                text,
+                "[[plugin]]\nname = {name:?}\npath = \"{name}.wasm\"\n{lines}\n"
+            )
+            .expect("writing to a string does not fail");
+            let place = if *is_in_front { 0 } else { chain.len() };
+            chain.insert(place, name);
+        }
         // A path that matches all does not match the root.
         let root = (path == EVERYTHING).then_some("/");
         for path in root.into_iter().chain([path.as_str()]) {
             write!(
                 text,
-                "[[route]]\npath = {path:?}\nplugins = [{plugin:?}]\n{route_keys}\n\
+                "[[route]]\npath = {path:?}\nplugins = {chain:?}\n{route_keys}\n\
                  [route.limits]\n{route_limits}\n"
             )
             .expect("writing to a string does not fail");

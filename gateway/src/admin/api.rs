@@ -10,6 +10,9 @@
 //! | `POST /plugins/{name}/reload` | loads its file: 200 with the generation, 422 with the reason |
 //! | `POST /plugins/{name}/rollback?generation=N` | an earlier generation; without N the one before |
 //! | `POST /connections/{id}/close?code=N&reason=…` | closes a connection; 4000 without a code |
+//! | `POST /publish?topic=T` | the body to the topic's subscribers, see `publish.rs` |
+//!
+//! `HEAD` goes wherever `GET` does. What is wrong is said as `{"error": "…"}`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,69 +20,113 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Admin, metrics};
+use super::{Admin, metrics, publish};
 use crate::close::{CloseCause, CloseFrame, REASON_MAX};
 use crate::codec;
 use crate::message::ConnectionId;
 use crate::plugin::{Digest, Reload, ReloadError, Status};
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// The code of a close by an operator who named none: the first of the application's range
 /// (RFC 6455 section 7.4.2).
 const OPERATOR_CLOSE: u16 = 4000;
 
-pub(super) async fn respond(admin: &Admin, request: &Request<Incoming>) -> Answer {
-    let path: Vec<_> = request.uri().path().split('/').skip(1).collect();
-    match (request.method(), &path[..]) {
-        (&Method::GET, ["healthz"]) => return text(StatusCode::OK, "ok\n"),
-        (&Method::GET, ["readyz"]) => return ready(admin),
-        _ => {}
+/// What a path names, with the parts of it that vary.
+enum Resource<'a> {
+    Health,
+    Ready,
+    Metrics,
+    Plugins,
+    Plugin(&'a str),
+    Reload(&'a str),
+    Rollback(&'a str),
+    Close(&'a str),
+    Publish,
+}
+
+impl<'a> Resource<'a> {
+    fn at(path: &'a str) -> Option<Self> {
+        let path: Vec<_> = path.split('/').skip(1).collect();
+        Some(match path[..] {
+            ["healthz"] => Self::Health,
+            ["readyz"] => Self::Ready,
+            ["metrics"] => Self::Metrics,
+            ["plugins"] => Self::Plugins,
+            ["plugins", name] => Self::Plugin(name),
+            ["plugins", name, "reload"] => Self::Reload(name),
+            ["plugins", name, "rollback"] => Self::Rollback(name),
+            ["connections", id, "close"] => Self::Close(id),
+            ["publish"] => Self::Publish,
+            _ => return None,
+        })
     }
-    if let Err(refused) = authorize(admin, request) {
+
+    /// Whether it is only looked at. What is not is changed, by `POST`.
+    fn is_read(&self) -> bool {
+        match self {
+            Self::Health | Self::Ready | Self::Metrics | Self::Plugins | Self::Plugin(_) => true,
+            Self::Reload(_) | Self::Rollback(_) | Self::Close(_) | Self::Publish => false,
+        }
+    }
+
+    /// Whether it is for probes, which have no secrets.
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Health | Self::Ready)
+    }
+}
+
+pub(super) async fn respond(admin: &Admin, request: Request<Incoming>) -> Answer {
+    let (head, body) = request.into_parts();
+    let resource = Resource::at(head.uri.path());
+    if !resource.as_ref().is_some_and(Resource::is_open)
+        && let Err(refused) = authorize(admin, &head.headers)
+    {
         return refused;
     }
-    let query = request.uri().query().unwrap_or_default();
-    match (request.method(), &path[..]) {
-        (&Method::GET, ["metrics"]) => metrics(admin),
-        (&Method::GET, ["plugins"]) => {
+    let Some(resource) = resource else {
+        return error(
+            StatusCode::NOT_FOUND,
+            "no such path: see the README's table of the admin API",
+        );
+    };
+    let (allowed, names): (&[_], _) = match resource.is_read() {
+        true => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+        false => (&[Method::POST], "POST"),
+    };
+    if !allowed.contains(&head.method) {
+        let words = format!("no such request: this path takes {names}");
+        let mut refused = error(StatusCode::METHOD_NOT_ALLOWED, &words);
+        let names = HeaderValue::from_static(names);
+        refused.headers_mut().insert(header::ALLOW, names);
+        return refused;
+    }
+    let query = head.uri.query().unwrap_or_default();
+    match resource {
+        Resource::Health => text(StatusCode::OK, "ok\n"),
+        Resource::Ready => ready(admin),
+        Resource::Metrics => metrics(admin),
+        Resource::Plugins => {
             let plugins = admin.registry.plugins().iter();
-            json(
-                StatusCode::OK,
-                &plugins
-                    .map(|plugin| shown(&plugin.status()))
-                    .collect::<Vec<_>>(),
-            )
+            let plugins: Vec<_> = plugins.map(|plugin| shown(&plugin.status())).collect();
+            json(StatusCode::OK, &plugins)
         }
-        (&Method::GET, ["plugins", name]) => match admin.registry.find(name) {
+        Resource::Plugin(name) => match admin.registry.find(name) {
             Ok(index) => json(
                 StatusCode::OK,
                 &shown(&admin.registry.plugins()[index].status()),
             ),
             Err(error) => failed(&error),
         },
-        (&Method::POST, ["plugins", name, "reload"]) => reload(admin, name).await,
-        (&Method::POST, ["plugins", name, "rollback"]) => rollback(admin, name, query),
-        (&Method::POST, ["connections", id, "close"]) => close(admin, id, query),
-        (
-            _,
-            [
-                "metrics" | "plugins" | "connections" | "healthz" | "readyz",
-                ..,
-            ],
-        ) => error(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "no such request: see the README's table of the admin API",
-        ),
-        _ => error(
-            StatusCode::NOT_FOUND,
-            "no such path: see the README's table of the admin API",
-        ),
+        Resource::Reload(name) => reload(admin, name).await,
+        Resource::Rollback(name) => rollback(admin, name, query),
+        Resource::Close(id) => close(admin, id, query),
+        Resource::Publish => publish::publish(admin, query, &head.headers, body).await,
     }
 }
 
@@ -88,8 +135,8 @@ pub(super) async fn respond(admin: &Admin, request: &Request<Incoming>) -> Answe
     clippy::result_large_err,
     reason = "the error is the answer, made once a request"
 )]
-fn authorize(admin: &Admin, request: &Request<Incoming>) -> Result<(), Answer> {
-    if request.headers().contains_key(header::ORIGIN) {
+fn authorize(admin: &Admin, headers: &HeaderMap) -> Result<(), Answer> {
+    if headers.contains_key(header::ORIGIN) {
         return Err(error(
             StatusCode::FORBIDDEN,
             "web pages may not use the admin API",
@@ -98,8 +145,7 @@ fn authorize(admin: &Admin, request: &Request<Incoming>) -> Result<(), Answer> {
     let Some(token) = &admin.token else {
         return Ok(());
     };
-    let given = request
-        .headers()
+    let given = headers
         .get(header::AUTHORIZATION)
         .map_or(&[][..], HeaderValue::as_bytes);
     let expected = format!("Bearer {}", token.expose());
@@ -204,10 +250,14 @@ fn close(admin: &Admin, id: &str, query: &str) -> Answer {
     )
 }
 
-fn param(query: &str, name: &str) -> Option<String> {
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+/// A parameter of the query, decoded as forms are; empty if it has no value.
+pub(super) fn param(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let (_, value) = pairs.find(|(key, _)| *key == name)?;
-    Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
+    let value = value.replace('+', " ");
+    Some(percent_decode_str(&value).decode_utf8_lossy().into_owned())
 }
 
 #[derive(Serialize)]
@@ -220,6 +270,8 @@ struct Shown {
     kept: Vec<u64>,
     state: &'static str,
     last_error: Option<ShownError>,
+    /// Connections that stay with earlier generations.
+    pinned: usize,
 }
 
 #[derive(Serialize)]
@@ -243,6 +295,7 @@ fn shown(status: &Status) -> Shown {
         digest: current.map(|(_, digest, _)| format!("sha256:{digest}")),
         loaded: current.map(|(.., loaded)| seconds(*loaded)),
         kept: status.kept.clone(),
+        pinned: status.pinned,
         state,
         last_error: status.last_error.as_ref().map(|(at, message)| ShownError {
             at: seconds(*at),
@@ -267,11 +320,11 @@ fn failed(cause: &ReloadError) -> Answer {
     error(status, &cause.to_string())
 }
 
-fn error(status: StatusCode, words: &str) -> Answer {
+pub(super) fn error(status: StatusCode, words: &str) -> Answer {
     json(status, &json!({ "error": words }))
 }
 
-fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     let mut body = serde_json::to_vec(value).expect("our own types have string keys");
     body.push(b'\n');
     answer(status, body, "application/json")

@@ -21,6 +21,7 @@ pub(super) fn render(admin: &Admin) -> String {
             .iter()
             .map(plugin::Plugin::status)
             .collect(),
+        publishes: admin.publishes.iter().collect(),
     };
     let mut registry = prometheus_client::registry::Registry::with_prefix("tidegate");
     registry.register_collector(Box::new(snapshot));
@@ -34,6 +35,8 @@ pub(super) fn render(admin: &Admin) -> String {
 struct Snapshot {
     counters: Vec<std::sync::Arc<Counters>>,
     plugins: Vec<Status>,
+    /// Publishes through the admin API, by what became of them.
+    publishes: Vec<(&'static str, u64)>,
 }
 
 impl prometheus_client::collector::Collector for Snapshot {
@@ -85,6 +88,7 @@ impl prometheus_client::collector::Collector for Snapshot {
         self.counter(encoder, "sent_bytes", "Bytes written to sockets", |c| {
             &c.bytes_out
         })?;
+        self.admin_publishes(encoder)?;
         let dropped = ConstCounter::new(plugin::dropped_lines());
         let help = "Lines of guest output dropped because an instance logged too many";
         dropped.encode(encoder.encode_descriptor(
@@ -135,6 +139,17 @@ impl Snapshot {
         )
     }
 
+    fn admin_publishes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Publishes asked for through the admin API, by what became of them";
+        let mut metric =
+            encoder.encode_descriptor("admin_publishes", help, None, MetricType::Counter)?;
+        for (result, count) in &self.publishes {
+            let count = ConstCounter::new(*count);
+            count.encode(metric.encode_family(&[("result", *result)])?)?;
+        }
+        Ok(())
+    }
+
     fn counter(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
@@ -176,6 +191,16 @@ impl Snapshot {
             let number = plugin.current.as_ref().map_or(0, |(number, ..)| *number);
             let number = ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
             number.encode(metric.encode_family(&[("plugin", &*plugin.name)])?)?;
+        }
+        let mut metric = encoder.encode_descriptor(
+            "plugin_pinned_connections",
+            "Connections that stay with earlier generations, because a later one refused their state",
+            None,
+            MetricType::Gauge,
+        )?;
+        for plugin in &self.plugins {
+            let pinned = ConstGauge::new(i64::try_from(plugin.pinned).unwrap_or(i64::MAX));
+            pinned.encode(metric.encode_family(&[("plugin", &*plugin.name)])?)?;
         }
         let mut metric = encoder.encode_descriptor(
             "plugin_loads",

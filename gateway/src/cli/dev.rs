@@ -113,7 +113,7 @@ async fn serve(builder: &Builder, config: Config, plugin: usize) -> anyhow::Resu
     let console = Console::new(registry.clone(), plugin, about.clone());
     let config = Arc::new(config);
     let traced = console.clone();
-    let handler = move |pool| Traced::new(Guest::new(pool), traced.clone());
+    let handler = move |shard, chain| Traced::new(Guest::new(shard, chain), traced.clone());
     let shown = Some(console.clone());
     let server = Server::start(listener, config.clone(), registry.clone(), shown, handler)
         .context("failed to start the shards")?;
@@ -146,6 +146,9 @@ async fn follow(
     console: &Console,
 ) {
     loop {
+        if let Some(problem) = console.read_samples(builder.folder()) {
+            tracing::warn!("{problem}");
+        }
         if build(builder, console).await
             && let Ok(Reload::Unchanged(generation)) = registry.reload(plugin, true).await
         {

@@ -114,6 +114,9 @@ pub(super) async fn serve_admin(
         draining: server.draining().clone(),
         token: config.admin.token.clone(),
         close: Box::new(move |connection, cause| closer.close(connection, cause)),
+        publisher: server.publisher(),
+        message_max: config.admin.message,
+        publishes: admin::publishes(),
     };
     tokio::task::spawn_local(admin::serve(listener, Rc::new(admin)));
     Ok(())

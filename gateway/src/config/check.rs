@@ -1,7 +1,7 @@
 //! What types cannot say about a configuration: names that must agree, values that must fit each
 //! other.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use matchit::InsertError;
 use tracing_subscriber::EnvFilter;
@@ -10,6 +10,9 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::client::PATHS;
 
 use super::{CompressionMode, Config, Plugin, Route, SlowConsumer};
+
+/// The longest chain: each member is a call for every message, so more is a mistake.
+const CHAIN_MAX: usize = 16;
 
 /// Something wrong with decoded values.
 pub(super) struct Problem {
@@ -33,6 +36,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     found.extend(level(&config.log.level));
     found.extend(plugins(&config.plugins));
     found.extend(routes(&config.routes, &config.plugins));
+    found.extend(granted_states(config));
     found.extend(client(config));
     found
 }
@@ -120,6 +124,42 @@ fn plugins(plugins: &[Plugin]) -> Vec<Problem> {
     found
 }
 
+/// A plugin sees the states of those it shares a chain with; of any other it would never see one.
+fn granted_states(config: &Config) -> Vec<Problem> {
+    let names: Vec<_> = config.plugins.iter().map(|p| p.name.as_str()).collect();
+    if names.contains(&"") {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (index, Plugin { name, grants, .. }) in config.plugins.iter().enumerate() {
+        let others: BTreeSet<_> = config
+            .routes
+            .iter()
+            .filter(|route| route.plugins.contains(name))
+            .flat_map(|route| &route.plugins)
+            .map(String::as_str)
+            .filter(|other| other != name && names.contains(other))
+            .collect();
+        let others: Vec<_> = others.into_iter().collect();
+        let unknown = grants.state.iter().map(String::as_str);
+        for granted in unknown.filter(|granted| !others.contains(granted)) {
+            let what = match names.contains(&granted) {
+                true => "which is in no chain with it",
+                false => "which is no plugin",
+            };
+            let advice = match &others[..] {
+                [] => "remove it, or name both in `plugins` of a route".to_owned(),
+                others => super::wording::choose(granted, others),
+            };
+            let message =
+                format!("plugin {name:?} is granted the state of {granted:?}, {what}: {advice}");
+            let path = format!("plugin.{index}.grants.state");
+            found.push(problem(&[&path, "route"], message));
+        }
+    }
+    found
+}
+
 fn routes(routes: &[Route], plugins: &[Plugin]) -> Vec<Problem> {
     let mut found = Vec::new();
     if routes.is_empty() {
@@ -162,27 +202,29 @@ fn conflict(error: &InsertError) -> String {
 }
 
 fn chain(route: &Route, plugins: &[Plugin]) -> Option<String> {
-    let path = &route.path;
-    let name = match route.plugins.as_slice() {
-        [] => {
-            return Some(format!(
-                "route {path:?} names no plugin: add one, like plugins = [\"chat\"]"
-            ));
-        }
-        [name] => name,
-        names => {
-            let count = names.len();
-            return Some(format!(
-                "route {path:?} names {count} plugins: chains are not there yet, name one"
-            ));
-        }
-    };
+    let (path, count) = (&route.path, route.plugins.len());
+    if count == 0 {
+        return Some(format!(
+            "route {path:?} names no plugin: add one, like plugins = [\"chat\"]"
+        ));
+    }
+    if count > CHAIN_MAX {
+        return Some(format!(
+            "route {path:?} names {count} plugins: a chain has at most {CHAIN_MAX}"
+        ));
+    }
+    let mut named = HashSet::new();
+    if let Some(twice) = route.plugins.iter().find(|name| !named.insert(*name)) {
+        return Some(format!(
+            "route {path:?} names plugin {twice:?} twice: name it once"
+        ));
+    }
     // A plugin whose own name was wrong or missing may be the one that is meant; that it is wrong
     // has been said.
     let nameless = plugins.is_empty() || plugins.iter().any(|plugin| plugin.name.is_empty());
-    if nameless || plugins.iter().any(|plugin| plugin.name == *name) {
-        return None;
-    }
+    let is_known = |name: &String| plugins.iter().any(|plugin| plugin.name == *name);
+    let name = route.plugins.iter().find(|name| !is_known(name));
+    let name = name.filter(|_| !nameless)?;
     let known: Vec<_> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     let advice = super::wording::choose(name, &known);
     Some(format!(

@@ -82,6 +82,11 @@ pub struct Admin {
     /// What a request must bear to be served. Default none, which only a loopback address allows:
     /// off it, a missing token is a configuration error.
     pub token: Option<Token>,
+    /// Bytes of a message to publish (`POST /publish`), up to 1 GiB. Default `"1MiB"`: the outbox of
+    /// a connection holds that much by default, and 64 requests may each bring as much at once. More
+    /// gets 413.
+    #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
+    pub message: usize,
 }
 
 impl Default for Admin {
@@ -89,6 +94,7 @@ impl Default for Admin {
         Self {
             listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))),
             token: None,
+            message: 1 << 20,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The table `[[plugin]]`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
 use super::units::{self, Scalar};
@@ -121,8 +123,7 @@ pub struct PluginLimits {
     /// are already a stream. A shorter one is an error in the guest.
     #[serde(deserialize_with = "units::duration")]
     pub timer: Duration,
-    /// How many connections may stay with earlier generations because their state was refused, on each
-    /// shard. Default 1024: enough to see the fault and mend it, at some instances of old code. Those
+    /// How many connections may stay with earlier generations because their state was refused. Default 1024: enough to see the fault and mend it, at some instances of old code. Those
     /// beyond it are closed with 1012.
     #[serde(deserialize_with = "units::count::<_, _, 0, 1_048_576>")]
     pub pinned: usize,
@@ -171,23 +172,43 @@ fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error>
 fn settings<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a text, a number or true or false")]
-    enum Setting {
-        Text(String),
-        Integer(i64),
-        Float(f64),
-        Flag(bool),
-    }
     let settings = BTreeMap::<String, Setting>::deserialize(deserializer)?;
-    let text = |setting| match setting {
-        Setting::Text(text) => text,
-        Setting::Integer(number) => number.to_string(),
-        Setting::Float(number) => number.to_string(),
-        Setting::Flag(flag) => flag.to_string(),
-    };
     Ok(settings
         .into_iter()
-        .map(|(key, setting)| (key, text(setting)))
+        .map(|(key, Setting(text))| (key, text))
         .collect())
+}
+
+struct Setting(String);
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SettingVisitor)
+    }
+}
+
+struct SettingVisitor;
+
+impl Visitor<'_> for SettingVisitor {
+    type Value = Setting;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string in quotes, a number, or true or false")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Setting, E> {
+        Ok(Setting(text.to_owned()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Setting, E> {
+        Ok(Setting(number.to_string()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Setting, E> {
+        Ok(Setting(number.to_string()))
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Setting, E> {
+        Ok(Setting(flag.to_string()))
+    }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::units::{self, Scalar};
 
 /// `[[route]]`: which plugin handles the connections of a path, and within which limits.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub struct Route {
     /// The path, required: `/rooms/{room}` takes one segment as a parameter, `/{*rest}` all that
@@ -22,6 +22,10 @@ pub struct Route {
     /// Which web pages may connect. Default `"same"`: only pages of the same host, because browsers
     /// send cookies along with any page's WebSocket. Others get 403.
     pub origins: Origins,
+    /// Whether a `GET` with `Accept: text/event-stream` opens a connection that only receives
+    /// (server-sent events). Default `true`: where WebSockets are blocked it is what still works, with the
+    /// same handler and the same limits.
+    pub event_stream: bool,
     /// What becomes of a connection after a trap, a missed deadline or a memory limit. Default
     /// `"close"` (1011): its client cannot know what the lost event did, and a new connection
     /// starts clean.
@@ -34,6 +38,21 @@ pub struct Route {
     pub limits: RouteLimits,
     /// `[route.compression]`.
     pub compression: Compression,
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self {
+            path: String::new(),
+            plugins: Vec::new(),
+            origins: Origins::default(),
+            event_stream: true,
+            on_failure: OnFailure::default(),
+            on_error: OnError::default(),
+            limits: RouteLimits::default(),
+            compression: Compression::default(),
+        }
+    }
 }
 
 /// `[route.compression]`: permessage-deflate (RFC 7692), for clients that offer it.

@@ -98,6 +98,9 @@ fn defaults_pass_the_rules_for_what_is_written() {
         drain_window = "5s"
         drain_deadline = "30s"
         queue = "16MiB"
+        [admin]
+        listen = "127.0.0.1:9090"
+        message = "1MiB"
         [log]
         level = "info"
         format = "text"
@@ -160,6 +163,19 @@ fn values_are_read_as_people_write_them() {
     assert_eq!(route.limits.state, 0);
     assert_eq!(route.limits.message, 1500);
     assert_eq!(route.limits.slow_consumer, SlowConsumer::DropOldest);
+}
+
+#[test]
+fn a_plugins_values_become_text() {
+    let text = GOOD.replace(
+        "\n\n[[route]]",
+        "\n[plugin.config]\na = \"x\"\nb = 0x10\nc = 2.50\nd = true\n[[route]]",
+    );
+    let variable = [("TIDEGATE_PLUGIN__CHAT__CONFIG__A", "5")];
+    let config = parse_with(&text, &variable).unwrap();
+    let expected = [("a", "5"), ("b", "16"), ("c", "2.5"), ("d", "true")];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(config.plugins[0].config, expected.into());
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn value(found: &str) -> &str {
 fn wanted(expected: &str) -> &str {
     match expected {
         "a boolean" => "true or false",
+        "a map" => "a table",
         "a string" => "a string in quotes",
         "a sequence" => r#"a list, like ["chat"]"#,
         _ => expected,

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::Terms;
-use crate::close::CloseCause;
+use crate::close::{CloseCause, CloseFrame};
 use crate::config::{OnError, OnFailure};
-use crate::handler::{Batch, Event, Failure, Handler, Request};
+use crate::event::{Event, States};
+use crate::handler::{Batch, Failure, Handler, Request};
 use crate::message::Message;
 use crate::shard::{Seat, Shard};
 
@@ -32,6 +33,7 @@ impl<H> Terms<H> {
         let mut event = spare.unwrap_or_default();
         event.state_max = self.limits.state;
         event.subscriptions_max = self.limits.subscriptions;
+        event.timers_max = self.limits.timers;
         event
     }
 
@@ -50,16 +52,16 @@ pub(super) struct Events<H> {
     shard: Rc<Shard>,
     terms: Rc<Terms<H>>,
     seat: Seat,
-    state: Vec<u8>,
+    states: States,
 }
 
 impl<H: Handler> Events<H> {
-    pub(super) fn new(shard: Rc<Shard>, terms: Rc<Terms<H>>, seat: Seat, state: Vec<u8>) -> Self {
+    pub(super) fn new(shard: Rc<Shard>, terms: Rc<Terms<H>>, seat: Seat, states: States) -> Self {
         Self {
             shard,
             terms,
             seat,
-            state,
+            states,
         }
     }
 
@@ -86,6 +88,13 @@ impl<H: Handler> Events<H> {
         (handled, self.finish("message", event, last))
     }
 
+    /// A timer has fired that the plugin `owner` has set.
+    pub(super) async fn timer(&mut self, owner: usize, name: &str) -> Option<CloseCause> {
+        let mut event = self.begin("timer");
+        let result = self.terms.handler.timer(&mut event, owner, name).await;
+        self.finish("timer", event, result)
+    }
+
     pub(super) async fn drained(&mut self) -> Option<CloseCause> {
         let mut event = self.begin("drain");
         let result = self.terms.handler.drain(&mut event).await;
@@ -103,7 +112,7 @@ impl<H: Handler> Events<H> {
         self.shard.counters().events.count(name);
         let mut event = self.terms.take_event();
         event.seat = Some(self.seat);
-        event.state = std::mem::take(&mut self.state);
+        event.states = std::mem::take(&mut self.states);
         event
     }
 
@@ -115,32 +124,26 @@ impl<H: Handler> Events<H> {
     ) -> Option<CloseCause> {
         let failed = match result {
             Ok(()) => {
-                event.commit(&self.shard, self.terms.owner);
+                event.commit(&self.shard);
                 None
             }
             Err(failure) => {
                 event.discard();
-                self.failed(name, event.generation, &failure)
+                self.failed(name, &event, &failure)
             }
         };
-        self.state = std::mem::take(&mut event.state);
+        self.states = std::mem::take(&mut event.states);
         let kicked = event.kicked.take();
         self.terms.give_event(event);
         kicked.map(CloseCause::Kicked).or(failed)
     }
 
-    fn failed(
-        &self,
-        event: &'static str,
-        generation: u64,
-        failure: &Failure,
-    ) -> Option<CloseCause> {
-        self.shard.counters().failures.count(failure.name());
-        if self.shard.may_log_failure() {
-            tracing::warn!(connection = %self.seat.id, event, generation, "{failure}");
-        }
+    fn failed(&self, name: &'static str, event: &Event, failure: &Failure) -> Option<CloseCause> {
+        self.shard.failed(name, event, failure);
         let closes = match failure {
             Failure::Handler(_) => self.terms.on_error == OnError::Close,
+            // Its client comes back to the new generation, and begins anew.
+            Failure::Refused(_) => return Some(CloseCause::Kicked(CloseFrame::restart())),
             _ => self.terms.on_failure == OnFailure::Close,
         };
         closes.then(|| CloseCause::Failed(failure.to_string()))

@@ -11,7 +11,9 @@ use super::*;
 use crate::codec;
 use crate::counters::Counters;
 use crate::directory::Directory;
-use crate::handler::{Accept, Batch, Event, Failure, Upgrade};
+use crate::effects::Options;
+use crate::event::Event;
+use crate::handler::{Accept, Batch, Failure, Upgrade};
 use crate::shard::{Delivery, Link};
 
 mod ends;
@@ -45,9 +47,13 @@ impl Fake {
         let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
         let me = event.connection().unwrap();
         match verb {
-            "send" => event.effects.send(me, Message::Text(rest), true),
+            "send" => event
+                .effects
+                .send(me, Message::Text(rest), Options::default()),
             "send-and-err" | "send-and-trap" => {
-                event.effects.send(me, Message::Text(rest), true);
+                event
+                    .effects
+                    .send(me, Message::Text(rest), Options::default());
                 event.next_state = Some(rest.as_bytes().to_vec());
                 return Err(match verb {
                     "send-and-err" => Failure::Handler("as asked".to_owned()),
@@ -62,8 +68,10 @@ impl Fake {
                 })),
             "set-state" => event.next_state = Some(rest.as_bytes().to_vec()),
             "state" => {
-                let state = String::from_utf8(event.state.clone()).unwrap();
-                event.effects.send(me, Message::Text(&state), true);
+                let state = String::from_utf8(event.state().to_vec()).unwrap();
+                event
+                    .effects
+                    .send(me, Message::Text(&state), Options::default());
             }
             "wait" => self.release.notified().await,
             "fill" => self.fill(event, me),
@@ -71,7 +79,7 @@ impl Fake {
                 for _ in 0..256 {
                     event
                         .effects
-                        .send(me, Message::Binary(&[0; 64 << 10]), true);
+                        .send(me, Message::Binary(&[0; 64 << 10]), Options::default());
                 }
             }
             _ => {}
@@ -86,7 +94,9 @@ impl Fake {
             if self.shard.delivery(me, event.seat, 0, ahead, chunk.len()) != Delivery::Sent {
                 return;
             }
-            event.effects.send(me, Message::Binary(&chunk), true);
+            event
+                .effects
+                .send(me, Message::Binary(&chunk), Options::default());
         }
     }
 }
@@ -118,15 +128,22 @@ impl Handler for Rc<Fake> {
             if stops || handled == messages.len() {
                 return Batch { handled, last };
             }
-            event.commit(&self.shard, 0);
+            event.commit(&self.shard);
         }
         unreachable!("there is at least one message");
+    }
+
+    async fn timer(&self, event: &mut Box<Event>, _: usize, name: &str) -> Result<(), Failure> {
+        self.note(format!("timer {name}"));
+        self.obey(event, name).await
     }
 
     async fn drain(&self, event: &mut Box<Event>) -> Result<(), Failure> {
         self.note("drain".to_owned());
         let me = event.connection().unwrap();
-        event.effects.send(me, Message::Text("drained"), true);
+        event
+            .effects
+            .send(me, Message::Text("drained"), Options::default());
         Ok(())
     }
 
@@ -181,7 +198,7 @@ fn with_limits(limits: RouteLimits, test: impl AsyncFnOnce(&mut Bench)) {
         });
         let terms = Rc::new(Terms {
             handler: fake.clone(),
-            owner: 0,
+            owners: [0].into(),
             limits: Arc::new(limits),
             on_failure: OnFailure::Close,
             on_error: OnError::Keep,
@@ -204,7 +221,7 @@ impl Bench {
     fn after(&mut self, on_failure: OnFailure, on_error: OnError) {
         self.terms = Rc::new(Terms {
             handler: self.fake.clone(),
-            owner: 0,
+            owners: [0].into(),
             limits: self.terms.limits.clone(),
             on_failure,
             on_error,
@@ -226,6 +243,8 @@ impl Bench {
         // So that a peer that does not read is noticed after kilobytes.
         let options = socket2::SockRef::from(&stream);
         options.set_send_buffer_size(16 << 10).unwrap();
+        let mut states = States::default();
+        states.set(0, b"first".to_vec(), 1);
         let upgraded = Upgraded {
             stream: stream.into_std().unwrap(),
             early: Bytes::copy_from_slice(early),
@@ -237,8 +256,8 @@ impl Bench {
                 peer,
                 subprotocols: Vec::new(),
             },
-            state: b"first".to_vec(),
-            deflate: None,
+            states,
+            wire: Wire::WebSocket(None),
             tickets: Box::new(()),
         };
         tokio::task::spawn_local(open(self.driver.clone(), self.terms.clone(), upgraded));

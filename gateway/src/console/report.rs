@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Samples;
 use crate::codec::{self, Opcode};
 use crate::effects::{Effect, Effects};
 use crate::plugin::Notice;
@@ -37,7 +38,11 @@ pub enum Report {
         source: String,
         /// The paths of the routes.
         routes: Vec<String>,
+        /// Ready-made messages.
+        samples: Samples,
     },
+    /// The ready-made messages were read anew.
+    Samples(Samples),
     /// A generation took over.
     Swapped {
         /// The plugin.
@@ -183,7 +188,7 @@ fn line(effects: &Effects, effect: &Effect) -> String {
             let except = except.map_or_else(String::new, |id| format!(" except {id}"));
             format!(
                 "publish {} ({} B){except}",
-                effects.topic(topic),
+                effects.text(topic),
                 payload_len(frame)
             )
         }
@@ -193,6 +198,12 @@ fn line(effects: &Effects, effect: &Effect) -> String {
         } => format!("subscribe {topic} as {label}"),
         Effect::Subscribe { topic, label: None } => format!("subscribe {topic}"),
         Effect::Unsubscribe { topic } => format!("unsubscribe {topic}"),
+        Effect::SetTimer { name, schedule, .. } => {
+            let every = schedule.every;
+            let every = every.map_or_else(String::new, |every| format!(", then every {every:?}"));
+            format!("set timer {name} in {:?}{every}", schedule.delay)
+        }
+        Effect::ClearTimer { name, .. } => format!("clear timer {name}"),
         Effect::Overflow { to } => format!("close {to}: its outbox is full"),
         Effect::Close(frame) if frame.reason.is_empty() => format!("close {}", frame.code),
         Effect::Close(frame) => format!("close {} {:?}", frame.code, frame.reason),
@@ -231,6 +242,7 @@ mod tests {
 
     use super::*;
     use crate::close::CloseFrame;
+    use crate::effects::Options;
     use crate::message::{ConnectionId, Message};
 
     fn json_of(report: &Report) -> Value {
@@ -281,6 +293,7 @@ mod tests {
             connections: 0,
             source: "src/lib.rs".to_owned(),
             routes: vec!["/".to_owned()],
+            samples: Samples::default(),
         };
         let hello = json_of(&hello);
         assert_eq!(hello["type"], "hello");
@@ -309,14 +322,19 @@ mod tests {
     #[test]
     fn effects_are_described_with_the_sizes_of_their_payloads() {
         let mut effects = Effects::default();
-        effects.send(ConnectionId(5), Message::Text("hello"), true);
+        effects.send(ConnectionId(5), Message::Text("hello"), Options::default());
         effects.publish(
             "room:tea",
             Message::Binary(&[0; 126]),
             Some(ConnectionId(3)),
-            true,
+            Options::default(),
         );
-        effects.publish("room:tea", Message::Binary(&[0; 65_536]), None, true);
+        effects.publish(
+            "room:tea",
+            Message::Binary(&[0; 65_536]),
+            None,
+            Options::default(),
+        );
         effects.push(Effect::Subscribe {
             topic: "a".into(),
             label: Some("ann".into()),
@@ -341,7 +359,7 @@ mod tests {
     fn a_flood_of_effects_is_counted_not_listed() {
         let mut effects = Effects::default();
         for _ in 0..EFFECTS_SHOWN + 7 {
-            effects.send(ConnectionId(1), Message::Text(""), true);
+            effects.send(ConnectionId(1), Message::Text(""), Options::default());
         }
         let lines = describe(&effects);
         assert_eq!(lines.len(), EFFECTS_SHOWN + 1);

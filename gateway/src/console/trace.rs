@@ -7,7 +7,8 @@ use std::time::Instant;
 use super::Console;
 use super::report::{Report, Trace, bounded, describe, microseconds};
 use crate::close::CloseCause;
-use crate::handler::{Batch, Event, Failure, Handler, Reject, Request, Upgrade};
+use crate::event::Event;
+use crate::handler::{Batch, Failure, Handler, Reject, Request, Upgrade};
 use crate::message::Message;
 
 /// Handles events with `H` and reports each of them.
@@ -129,6 +130,14 @@ impl<H: Handler> Handler for Traced<H> {
             batch.last.as_ref().err(),
         ));
         batch
+    }
+
+    async fn timer(&self, event: &mut Box<Event>, owner: usize, name: &str) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let result = self.inner.timer(event, owner, name).await;
+        let failure = result.as_ref().err();
+        self.report(trace("timer", begun, event, name.to_owned(), failure));
+        result
     }
 
     async fn drain(&self, event: &mut Box<Event>) -> Result<(), Failure> {

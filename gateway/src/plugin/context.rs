@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 
 use super::call::Budget;
 use super::generation::Generation;
 use super::log::GuestLog;
 use super::slot::Slot;
-use crate::config::PluginLimits;
-use crate::handler::Event;
+use crate::config::{PluginGrants, PluginLimits};
+use crate::event::Event;
 use crate::shard::Shard;
 
 /// A table with more elements than this is not a program but an attack.
@@ -27,10 +28,9 @@ pub(super) struct Context {
     /// Where the pool looks for the current generation, and what it saw there when it started
     /// this instance.
     slot: Option<(Arc<Slot>, u64)>,
-    /// Which plugin this is, as an index into the configuration.
-    pub(super) owner: usize,
     pub(super) generation: u64,
     pub(super) limits: Arc<PluginLimits>,
+    pub(super) grants: Arc<PluginGrants>,
     memory: MemoryLimit,
     /// Ticks of the engine's clock that the guest may still run in this event. Only ticks that
     /// pass while it runs count, so a guest is not killed for waiting its turn.
@@ -39,6 +39,8 @@ pub(super) struct Context {
     pub(super) budget: Budget,
     /// The call had to wait or to let others run: it has a limit on that, which is for one event.
     suspended: Arc<AtomicBool>,
+    settings: Arc<WasiConfigVariables>,
+    log: GuestLog,
     wasi: WasiCtx,
     table: ResourceTable,
 }
@@ -62,21 +64,23 @@ impl Context {
             batch: Progress::Ended,
             slot: None,
             suspended,
-            owner: generation.owner(),
             generation: generation.number(),
             memory: MemoryLimit {
                 bytes: limits.memory,
             },
             ticks_left: Budget::of(limits.load, "load").ticks,
             budget: Budget::of(limits.deadline, "deadline"),
+            settings: generation.settings().clone(),
             // Nothing is granted: no files, no network, no environment (G8).
             wasi: WasiCtx::builder()
                 .stdout(log.clone())
-                .stderr(log)
+                .stderr(log.clone())
                 .allow_tcp(false)
                 .allow_udp(false)
                 .build(),
+            log,
             table: ResourceTable::new(),
+            grants: generation.grants().clone(),
             limits,
         }
     }
@@ -106,6 +110,17 @@ impl Context {
     pub(super) fn swap_event(&mut self, event: &mut Box<Event>) {
         let own = self.event.as_mut();
         std::mem::swap(own.expect("put back by whoever took it"), event);
+        self.log.set_connection(self.event().connection());
+    }
+
+    /// Where the guest's lines go.
+    pub(super) fn log(&self) -> &GuestLog {
+        &self.log
+    }
+
+    /// What the guest reads through `wasi:config/store`.
+    pub(super) fn settings(&mut self) -> WasiConfig<'_> {
+        WasiConfig::new(&self.settings)
     }
 
     /// Takes the event out, to work on it and on the guest's memory at once.
@@ -148,14 +163,13 @@ impl Context {
         let Progress::Until(len) = self.batch else {
             return false;
         };
-        let owner = self.owner;
         self.ticks_left = self.budget.ticks;
         let is_current = match &self.slot {
             Some((slot, version)) => slot.version() == *version,
             None => true,
         };
         let event = self.event_mut();
-        event.commit(shard, owner);
+        event.commit(shard);
         event.handled += 1;
         let goes_on = event.handled < len
             && event.kicked.is_none()

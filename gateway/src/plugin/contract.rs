@@ -16,10 +16,14 @@ use wasmtime::component::{
 pub(super) const VERSION: &str = "0.1.0";
 /// What plugins import.
 pub(super) const HOST: &str = "tidegate:plugin/host@0.1.0";
+/// The standard's interface for log lines.
+pub(super) const LOGGING: &str = "wasi:logging/logging@0.1.0-draft";
 const HANDLER: &str = "tidegate:plugin/handler@0.1.0";
 const BATCH_HANDLER: &str = "tidegate:plugin/batch-handler@0.1.0";
 const UPGRADER: &str = "tidegate:plugin/upgrader@0.1.0";
 const DRAINER: &str = "tidegate:plugin/drainer@0.1.0";
+const TIMER: &str = "tidegate:plugin/timer@0.1.0";
+const MIGRATOR: &str = "tidegate:plugin/migrator@0.1.0";
 const LIFECYCLE: &str = "tidegate:plugin/lifecycle@0.1.0";
 
 type Fields<'a> = Vec<(&'a str, &'a [u8])>;
@@ -118,6 +122,29 @@ pub(super) struct PublishOptions {
     pub(super) event_id: Option<WasmStr>,
 }
 
+/// When a guest wants a timer to fire, in milliseconds.
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(record)]
+pub(super) struct TimerOptions {
+    pub(super) delay: u64,
+    pub(super) every: Option<u64>,
+    pub(super) keep: bool,
+}
+
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum TimerError {
+    #[component(name = "not-this-connection")]
+    NotThisConnection,
+    #[component(name = "invalid-name")]
+    InvalidName,
+    #[component(name = "too-often")]
+    TooOften,
+    #[component(name = "too-many")]
+    TooMany,
+}
+
 #[derive(ComponentType, Lower, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
@@ -133,10 +160,7 @@ pub(super) enum Delivery {
 #[derive(ComponentType, Lift, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
-#[expect(
-    dead_code,
-    reason = "only guests make one; a route has one plugin yet, so none reads it"
-)]
+#[expect(dead_code, reason = "only guests make one")]
 pub(super) enum Verdict {
     #[component(name = "next")]
     Next,
@@ -188,6 +212,27 @@ pub(super) enum CloseError {
     InvalidReason,
 }
 
+/// How much a log line matters.
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "only guests make one")]
+pub(super) enum Level {
+    #[component(name = "trace")]
+    Trace,
+    #[component(name = "debug")]
+    Debug,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "error")]
+    Error,
+    /// Our log has nothing above an error.
+    #[component(name = "critical")]
+    Critical,
+}
+
 #[derive(ComponentType, Lower)]
 #[component(record)]
 pub(super) struct Member {
@@ -217,7 +262,9 @@ signatures! {
     OnMessages(u64, &'a [u8], &'a [u32]) -> Result<(), String>;
     OnUpgrade(Request<'a>) -> Result<Accept, Reject>;
     OnDrain(u64) -> Result<(), String>;
+    OnTimer(Option<u64>, &'a str) -> Result<(), String>;
     OnClose(u64, CloseCause<'a>) -> Result<(), String>;
+    MigrateState(&'a [u8], u64) -> Result<Vec<u8>, String>;
     OnLoad() -> Result<(), String>;
 }
 
@@ -280,6 +327,8 @@ pub(super) struct Exports {
     pub(super) on_messages: Option<Function>,
     pub(super) on_upgrade: Option<Function>,
     pub(super) on_drain: Option<Function>,
+    pub(super) on_timer: Option<Function>,
+    pub(super) migrate_state: Option<Function>,
     pub(super) on_load: Option<Function>,
 }
 
@@ -346,6 +395,8 @@ impl Exports {
             on_messages: function(BATCH_HANDLER, "on-messages")?,
             on_upgrade: function(UPGRADER, "on-upgrade")?,
             on_drain: function(DRAINER, "on-drain")?,
+            on_timer: function(TIMER, "on-timer")?,
+            migrate_state: function(MIGRATOR, "migrate-state")?,
             on_load: function(LIFECYCLE, "on-load")?,
         })
     }

@@ -12,7 +12,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 
 use super::context::Context;
 use super::contract::ContractError;
-use super::host;
+use super::{host, logging};
 
 /// The clock of deadlines: a guest that runs is looked at this often, and then lets others run.
 /// Finer would cost more than it gives: 1 ms is a fiftieth of the default deadline.
@@ -46,6 +46,8 @@ impl Engine {
         let engine = wasmtime::Engine::new(&settings(instances, memory))?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasmtime_wasi_config::add_to_linker(&mut linker, Context::settings)?;
+        logging::add_to_linker(&mut linker)?;
         host::add_to_linker(&mut linker)?;
         let compilers = rayon::ThreadPoolBuilder::new()
             .num_threads(compile_threads.get())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use wasmtime::component::{Component, InstancePre};
+use wasmtime_wasi_config::WasiConfigVariables;
 
 use super::context::Context;
 use super::contract::{ContractError, Exports};
@@ -37,6 +38,8 @@ pub struct Generation {
     digest: Digest,
     loaded: SystemTime,
     engine: Arc<Engine>,
+    /// Shared by its instances.
+    settings: Arc<WasiConfigVariables>,
     pre: InstancePre<Context>,
     exports: Exports,
 }
@@ -71,7 +74,13 @@ impl Generation {
         // Exports first: a component of another world is better told so than by its imports.
         let exports = Exports::probe(component)?;
         let pre = engine.link(component)?;
+        let settings = identity.settings.iter();
         Ok(Self {
+            settings: Arc::new(
+                settings
+                    .map(|(key, value)| (key.as_str(), value.as_str()))
+                    .collect(),
+            ),
             identity,
             number,
             digest,
@@ -119,14 +128,19 @@ impl Generation {
         &self.identity.limits
     }
 
+    /// What becomes of a connection whose state it refuses.
+    pub(super) fn on_refused_state(&self) -> OnRefusedState {
+        self.identity.on_refused_state
+    }
+
     /// What the plugin may use.
     pub fn grants(&self) -> &Arc<PluginGrants> {
         &self.identity.grants
     }
 
     /// What the plugin reads through `wasi:config/store`.
-    pub(super) fn settings(&self) -> &Arc<BTreeMap<String, String>> {
-        &self.identity.settings
+    pub(super) fn settings(&self) -> &Arc<WasiConfigVariables> {
+        &self.settings
     }
 
     pub(super) fn engine(&self) -> &Engine {

@@ -4,24 +4,26 @@
 //! event has returned `ok` (G10). Messages are read in place in the guest's memory and encoded
 //! straight into the effects: one copy.
 
+mod timers;
+
+use std::borrow::Cow;
+
 use wasmtime::component::{Linker, WasmList, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
 use super::context::Context;
 use super::contract::{
     CloseError, Delivery, HOST, Member, Outbound, PublishError, PublishOptions, SendOptions,
-    StateError, TopicError, Verdict,
+    StateError, TimerOptions, TopicError, Verdict,
 };
 use crate::close::{CloseFrame, REASON_MAX};
 use crate::codec;
-use crate::effects::{Effect, Effects};
-use crate::handler::Event;
+use crate::directory::NAME_MAX;
+use crate::effects::{Effect, Effects, Options};
+use crate::event::Event;
 use crate::message::{ConnectionId, Message};
 use crate::shard::{self, Shard};
 
-/// Longest topic and label, in bytes: names, not documents; the wire formats of peers such as
-/// Centrifugo have the same bound.
-const NAME_MAX: usize = 255;
 /// The most members one call lists: a guest's memory and a lock are held for it.
 const MEMBERS_MAX: u32 = 10_000;
 
@@ -76,14 +78,32 @@ pub(super) fn add_to_linker(linker: &mut Linker<Context>) -> Result<()> {
     host.func_wrap("state", |cx: Cx<'_>, (id,): (u64,)| {
         let event = cx.data().event();
         let own = event.connection() == Some(ConnectionId(id));
-        let state = event.next_state.as_ref().unwrap_or(&event.state);
-        Ok((if own { state.clone() } else { Vec::new() },))
+        Ok((if own {
+            event.state().to_vec()
+        } else {
+            Vec::new()
+        },))
+    })?;
+    host.func_wrap("state-of", |cx: Cx<'_>, (id, plugin): (u64, String)| {
+        Ok((state_of(cx.data(), id, &plugin),))
     })?;
     host.func_wrap(
         "set-state",
         |mut cx: Cx<'_>, (id, state): (u64, WasmList<u8>)| {
             let state = state.as_le_slice(&cx).to_vec();
             Ok((set_state(cx.data_mut().event_mut(), id, state),))
+        },
+    )?;
+    host.func_wrap(
+        "set-timer",
+        |mut cx: Cx<'_>, (id, name, options): (Option<u64>, String, TimerOptions)| {
+            Ok((timers::set(cx.data_mut(), id, name, options),))
+        },
+    )?;
+    host.func_wrap(
+        "clear-timer",
+        |mut cx: Cx<'_>, (id, name): (Option<u64>, String)| {
+            Ok((timers::clear(cx.data_mut(), id, name),))
         },
     )?;
     host.func_wrap("discard", |mut cx: Cx<'_>, ()| {
@@ -119,11 +139,16 @@ fn with_message<R>(cx: &Cx<'_>, message: &Outbound, f: impl FnOnce(Message<'_>) 
 fn send(mut cx: Cx<'_>, to: u64, message: &Outbound, options: SendOptions) -> Result<(Delivery,)> {
     let to = ConnectionId(to);
     let delivery = with_event(&mut cx, |cx, event| {
+        let id = text(cx, options.event_id.as_ref())?;
+        let options = Options {
+            compress: options.compress,
+            id: id.as_deref(),
+        };
         with_message(cx, message, |message| {
             let delivery = delivery(cx.data(), event, to, message.payload().len());
             match delivery {
                 shard::Delivery::Sent | shard::Delivery::Queued => {
-                    event.effects.send(to, message, options.compress);
+                    event.effects.send(to, message, options);
                 }
                 shard::Delivery::Overflow => event.effects.push(Effect::Overflow { to }),
                 shard::Delivery::Dropped => {}
@@ -138,6 +163,11 @@ fn send(mut cx: Cx<'_>, to: u64, message: &Outbound, options: SendOptions) -> Re
     Ok((delivery,))
 }
 
+/// An optional text of a guest, in place in its memory.
+fn text<'a>(cx: &'a Cx<'_>, text: Option<&WasmStr>) -> Result<Option<Cow<'a, str>>> {
+    text.map(|text| text.to_str(cx)).transpose()
+}
+
 fn delivery(context: &Context, event: &Event, to: ConnectionId, len: usize) -> shard::Delivery {
     let effects = &event.effects;
     if effects.cost() + Effects::cost_of(len) > context.limits.effects {
@@ -150,7 +180,7 @@ fn delivery(context: &Context, event: &Event, to: ConnectionId, len: usize) -> s
     let ahead = effects.bytes_for(to);
     shard::with_current(|shard| {
         shard.map_or(shard::Delivery::Dropped, |shard| {
-            shard.delivery(to, event.seat, context.owner, ahead, len)
+            shard.delivery(to, event.seat, event.owner, ahead, len)
         })
     })
 }
@@ -166,15 +196,18 @@ fn publish(
         if !is_name(&topic) {
             return Ok(Err(PublishError::InvalidTopic));
         }
+        let id = text(cx, options.event_id.as_ref())?;
+        let sending = Options {
+            compress: options.compress,
+            id: id.as_deref(),
+        };
+        let except = options.except.map(ConnectionId);
         with_message(cx, message, |message| {
             let cost = Effects::cost_of(message.payload().len()) + topic.len();
             if event.effects.cost() + cost > cx.data().limits.effects {
                 return Err(PublishError::TooLarge);
             }
-            let except = options.except.map(ConnectionId);
-            event
-                .effects
-                .publish(&topic, message, except, options.compress);
+            event.effects.publish(&topic, message, except, sending);
             Ok(())
         })
     })?;
@@ -271,6 +304,20 @@ fn set_state(event: &mut Event, id: u64, state: Vec<u8>) -> Result<(), StateErro
     Ok(())
 }
 
+/// None without a grant, and none of a plugin that is not in the event's chain.
+fn state_of(context: &Context, id: u64, plugin: &str) -> Option<Vec<u8>> {
+    let event = context.event();
+    if event.connection() != Some(ConnectionId(id))
+        || !context.grants.state.iter().any(|name| name == plugin)
+    {
+        return None;
+    }
+    let mut chain = event.chain.as_deref()?.iter();
+    let place = chain.position(|name| &**name == plugin)?;
+    let state = event.states.get(place);
+    Some(state.map_or_else(Vec::new, |state| state.bytes.clone()))
+}
+
 fn subscriber_count(event: &Event, topic: &str) -> u32 {
     let (committed, subscribed) = on_shard(|shard| {
         let own = event
@@ -304,7 +351,7 @@ fn members(event: &Event, topic: &str, limit: usize) -> Vec<Member> {
     members
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.len())
 }
 

@@ -8,13 +8,14 @@ use wasmtime::Store;
 use super::call::{Budget, bounded, call};
 use super::context::Context;
 use super::contract::{
-    self, ContractError, Export, Inbound, OnClose, OnDrain, OnLoad, OnMessage, OnMessages, OnOpen,
-    OnUpgrade, Signature,
+    self, ContractError, Export, Inbound, MigrateState, OnClose, OnDrain, OnLoad, OnMessage,
+    OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
 };
 use super::generation::Generation;
 use super::packed::Packed;
 use super::slot::Slot;
-use crate::handler::{Event, Failure};
+use crate::event::Event;
+use crate::handler::Failure;
 
 /// A running copy of a plugin. After any failure but a handler's `err` it is dead and must be
 /// dropped: wasmtime does not let a trapped store be entered again.
@@ -27,6 +28,8 @@ pub(super) struct Instance {
     on_messages: Option<Export<OnMessages>>,
     on_upgrade: Option<Export<OnUpgrade>>,
     on_drain: Option<Export<OnDrain>>,
+    on_timer: Option<Export<OnTimer>>,
+    migrate_state: Option<Export<MigrateState>>,
     on_load: Option<Export<OnLoad>>,
 }
 
@@ -76,6 +79,8 @@ impl Instance {
             on_messages: optional_export(&mut store, &instance, exports.on_messages.as_ref())?,
             on_upgrade: optional_export(&mut store, &instance, exports.on_upgrade.as_ref())?,
             on_drain: optional_export(&mut store, &instance, exports.on_drain.as_ref())?,
+            on_timer: optional_export(&mut store, &instance, exports.on_timer.as_ref())?,
+            migrate_state: optional_export(&mut store, &instance, exports.migrate_state.as_ref())?,
             on_load: optional_export(&mut store, &instance, exports.on_load.as_ref())?,
             store,
             suspended,
@@ -143,7 +148,7 @@ impl Instance {
         &mut self,
         connection: u64,
         message: Inbound<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Verdict, Failure> {
         let budget = self.store.data().budget;
         let params = (connection, message);
         let (result,) = call::<OnMessage>(
@@ -154,7 +159,7 @@ impl Instance {
             &self.suspended,
         )
         .await?;
-        result.map(|_verdict| ()).map_err(Failure::Handler)
+        result.map_err(Failure::Handler)
     }
 
     /// Whether it takes several messages in one call.
@@ -189,6 +194,29 @@ impl Instance {
         }
     }
 
+    /// Whether it takes over the states that other generations left.
+    pub(super) fn migrates(&self) -> bool {
+        self.migrate_state.is_some()
+    }
+
+    /// Has the guest take over a state. There is no event: nothing it does takes effect.
+    pub(super) async fn migrate_state(
+        &mut self,
+        state: &[u8],
+        generation: u64,
+    ) -> Result<Vec<u8>, Failure> {
+        let Some(export) = &self.migrate_state else {
+            return Ok(state.to_vec());
+        };
+        let budget = self.store.data().budget;
+        let params = (state, generation);
+        let called =
+            call::<MigrateState>(&mut self.store, export, params, budget, &self.suspended).await;
+        self.store.data_mut().event_mut().discard();
+        let (result,) = called?;
+        result.map_err(Failure::Handler)
+    }
+
     pub(super) async fn on_drain(&mut self, connection: u64) -> Result<(), Failure> {
         let Some(export) = &self.on_drain else {
             return Ok(());
@@ -202,6 +230,21 @@ impl Instance {
             &self.suspended,
         )
         .await?;
+        result.map_err(Failure::Handler)
+    }
+
+    pub(super) async fn on_timer(
+        &mut self,
+        connection: Option<u64>,
+        name: &str,
+    ) -> Result<(), Failure> {
+        let Some(export) = &self.on_timer else {
+            return Ok(());
+        };
+        let budget = self.store.data().budget;
+        let params = (connection, name);
+        let (result,) =
+            call::<OnTimer>(&mut self.store, export, params, budget, &self.suspended).await?;
         result.map_err(Failure::Handler)
     }
 

@@ -1,4 +1,5 @@
-//! A guest's stdout and stderr as lines of our log, with the plugin's name.
+//! What a guest says, as lines of our log with its plugin, generation and connection: its stdout and
+//! stderr, and what it logs through `wasi:logging` (`logging.rs`). All of it shares one bound.
 
 use std::io;
 use std::pin::Pin;
@@ -12,8 +13,15 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::contract::Level;
+use crate::message::ConnectionId;
+
 /// A longer line is cut: one event should not fill the log's disk.
 const LINE_MAX: usize = 4096;
+/// A longer context is cut: it is a name.
+const CONTEXT_MAX: usize = 256;
+/// No connection has this id.
+const NONE: u64 = 0;
 /// Lines an instance may log per [`WINDOW`]; more are dropped and counted. A guest that logs each
 /// of its messages costs more than the messages do.
 const LINES_MAX: u32 = 100;
@@ -27,13 +35,15 @@ pub fn dropped_lines() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// The stream an instance writes its output to.
+/// The log of one instance, and the stream it writes its output to.
 #[derive(Clone)]
 pub(super) struct GuestLog(Arc<Log>);
 
 struct Log {
     plugin: Arc<str>,
     generation: u64,
+    /// The connection of the event that is being handled, or [`NONE`].
+    connection: AtomicU64,
     /// The line that is being written. A std mutex: it is held while bytes are copied.
     line: Mutex<Line>,
 }
@@ -54,8 +64,27 @@ impl GuestLog {
         Self(Arc::new(Log {
             plugin: plugin.clone(),
             generation,
+            connection: AtomicU64::new(NONE),
             line: Mutex::new(line),
         }))
+    }
+
+    /// Names the connection of the event that begins, or none.
+    pub(super) fn set_connection(&self, connection: Option<ConnectionId>) {
+        let id = connection.map_or(NONE, |ConnectionId(id)| id);
+        self.0.connection.store(id, Ordering::Relaxed);
+    }
+
+    /// Logs the lines of a message, which is cut like a line.
+    pub(super) fn message(&self, level: Level, context: &str, message: &str) {
+        let message = &message[..message.floor_char_boundary(LINE_MAX)];
+        let context = &context[..context.floor_char_boundary(CONTEXT_MAX)];
+        let mut line = self.0.line.lock().unwrap_or_else(PoisonError::into_inner);
+        for text in message.trim_end().split('\n') {
+            if line.has_room() {
+                self.0.write(level, context, text);
+            }
+        }
     }
 
     fn take(&self, bytes: &[u8]) {
@@ -74,27 +103,68 @@ impl GuestLog {
     }
 
     fn end_line(&self, line: &mut Line) {
-        if line.window.elapsed() >= WINDOW {
-            (line.lines, line.window) = (0, Instant::now());
-        }
-        line.lines += 1;
-        if line.lines <= LINES_MAX {
+        if line.has_room() {
             let text = String::from_utf8_lossy(&line.bytes);
-            let (plugin, generation) = (&*self.0.plugin, self.0.generation);
-            tracing::info!(target: "guest", plugin, generation, "{}", text.trim_end());
-        } else {
-            DROPPED.fetch_add(1, Ordering::Relaxed);
+            self.0.write(Level::Info, "", &text);
         }
         line.bytes.clear();
+    }
+}
+
+impl Line {
+    /// Whether one more line may be logged now; counts one that may not.
+    fn has_room(&mut self) -> bool {
+        if self.window.elapsed() >= WINDOW {
+            (self.lines, self.window) = (0, Instant::now());
+        }
+        self.lines += 1;
+        let has_room = self.lines <= LINES_MAX;
+        if !has_room {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+        }
+        has_room
+    }
+}
+
+impl Log {
+    fn write(&self, level: Level, context: &str, text: &str) {
+        let id = self.connection.load(Ordering::Relaxed);
+        let connection = (id != NONE).then_some(id);
+        let context = (!context.is_empty()).then_some(context);
+        let (plugin, generation, text) = (&*self.plugin, self.generation, text.trim_end());
+        // A macro, because tracing wants a level that is known when it is compiled.
+        macro_rules! write {
+            ($level:ident) => {
+                tracing::$level!(target: "guest", plugin, generation, connection, context, "{text}")
+            };
+        }
+        match level {
+            Level::Trace => write!(trace),
+            Level::Debug => write!(debug),
+            Level::Info => write!(info),
+            Level::Warn => write!(warn),
+            Level::Error | Level::Critical => write!(error),
+        }
+    }
+}
+
+/// Whether lines of that level are logged at all: others need not be read, nor counted.
+pub(super) fn is_enabled(level: Level) -> bool {
+    match level {
+        Level::Trace => tracing::enabled!(target: "guest", tracing::Level::TRACE),
+        Level::Debug => tracing::enabled!(target: "guest", tracing::Level::DEBUG),
+        Level::Info => tracing::enabled!(target: "guest", tracing::Level::INFO),
+        Level::Warn => tracing::enabled!(target: "guest", tracing::Level::WARN),
+        Level::Error | Level::Critical => tracing::enabled!(target: "guest", tracing::Level::ERROR),
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
         let line = self.line.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if !line.bytes.is_empty() {
-            let text = String::from_utf8_lossy(&line.bytes);
-            tracing::info!(target: "guest", plugin = &*self.plugin, generation = self.generation, "{text}");
+        let bytes = std::mem::take(&mut line.bytes);
+        if !bytes.is_empty() {
+            self.write(Level::Info, "", &String::from_utf8_lossy(&bytes));
         }
     }
 }

@@ -2,19 +2,34 @@
 //! generation or after a failure.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::Notify;
 
 use super::generation::Generation;
 use super::instance::{Instance, StartError};
+use super::pins::{Pin, Pins};
+use super::registry::Plugin;
 use super::slot::Slot;
+use crate::config::OnRefusedState;
 use crate::handler::Failure;
+
+/// More generations than this no plugin's history keeps.
+const EARLIER_MAX: usize = 32;
 
 /// The instances of one plugin on one shard.
 pub struct Pool {
+    /// The plugin's name.
+    name: Arc<str>,
+    /// The plugin, as an index into the configuration.
+    owner: usize,
     slot: Arc<Slot>,
+    /// Generations that were current before, as long as the plugin's history keeps them.
+    earlier: RefCell<VecDeque<Weak<Generation>>>,
+    /// Those of them that connections stay with.
+    pins: Pins,
     /// The slot's version that `current` and `idle` belong to.
     version: Cell<u64>,
     current: RefCell<Option<Arc<Generation>>>,
@@ -33,20 +48,39 @@ pub struct Pool {
 }
 
 /// An instance that handles one event. Dropping it without [`Lease::keep`] throws it away.
-pub(super) struct Lease<'a> {
-    pool: &'a Pool,
+pub(super) struct Lease {
+    pool: Rc<Pool>,
     /// The slot's version the instance belongs to.
     version: u64,
     instance: Option<Box<Instance>>,
 }
 
 impl Pool {
-    /// A pool of at most `limit` instances of the slot's generations.
-    pub fn new(slot: Arc<Slot>, limit: usize) -> Rc<Self> {
+    /// A pool of as many instances as the plugin may have on a shard, of its slot's generations.
+    pub fn new(plugin: &Plugin) -> Rc<Self> {
+        let pins = Pins::new(plugin.pinned().clone(), plugin.limits().pinned);
+        let limit = plugin.limits().instances as usize;
+        let (name, owner) = (plugin.name().clone(), plugin.owner());
+        Self::over(plugin.slot().clone(), name, owner, pins, limit)
+    }
+
+    /// A pool of the instances of one generation, for ever.
+    fn of_generation(&self, generation: Arc<Generation>) -> Rc<Self> {
+        let slot = Arc::new(Slot::default());
+        slot.swap(generation);
+        let pins = Pins::new(Arc::default(), 0);
+        Self::over(slot, self.name.clone(), self.owner, pins, self.limit)
+    }
+
+    fn over(slot: Arc<Slot>, name: Arc<str>, owner: usize, pins: Pins, limit: usize) -> Rc<Self> {
         Rc::new(Self {
+            name,
+            owner,
             version: Cell::new(slot.version()),
             current: RefCell::new(slot.current()),
             slot,
+            earlier: RefCell::default(),
+            pins,
             idle: RefCell::default(),
             busy: Cell::new(0),
             starved: Cell::new(0),
@@ -54,6 +88,16 @@ impl Pool {
             returned: Notify::new(),
             limit,
         })
+    }
+
+    /// The plugin's name.
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The plugin, as an index into the configuration.
+    pub(super) fn owner(&self) -> usize {
+        self.owner
     }
 
     /// Whether the next event would have to wait.
@@ -65,14 +109,47 @@ impl Pool {
     pub fn tidy(&self) {
         let version = self.slot.version();
         if self.version.replace(version) != version {
-            *self.current.borrow_mut() = self.slot.current();
+            let before = self.current.replace(self.slot.current());
             self.idle.borrow_mut().clear();
+            self.keep_earlier(before);
         }
+        self.pins.tidy();
+    }
+
+    fn keep_earlier(&self, before: Option<Arc<Generation>>) {
+        let mut earlier = self.earlier.borrow_mut();
+        earlier.retain(|generation| generation.strong_count() > 0);
+        earlier.extend(before.as_ref().map(Arc::downgrade));
+        if earlier.len() > EARLIER_MAX {
+            earlier.pop_front();
+        }
+    }
+
+    /// Whether a connection whose state was refused stays with the generation it has.
+    pub(super) fn keeps_refused(&self) -> bool {
+        let current = self.current.borrow();
+        let rule = current.as_ref().map(|current| current.on_refused_state());
+        rule == Some(OnRefusedState::Keep)
+    }
+
+    /// Keeps a connection with an earlier generation. None if that is gone, or there are as many
+    /// such connections as may be.
+    pub(super) fn pin(&self, generation: u64) -> Option<Arc<Pin>> {
+        let earlier = self.earlier.borrow();
+        let mut earlier = earlier.iter().rev().filter_map(Weak::upgrade);
+        let generation = earlier.find(|earlier| earlier.number() == generation)?;
+        self.pins
+            .pin(&generation, |generation| self.of_generation(generation))
+    }
+
+    /// The instances of the generation that a connection stays with.
+    pub(super) fn pinned(&self, pin: &Pin) -> Option<Rc<Self>> {
+        self.pins.pool(pin)
     }
 
     /// An instance of the generation that is current now. Waits while `limit` events are under
     /// way.
-    pub(super) async fn lease(&self) -> Result<Lease<'_>, Failure> {
+    pub(super) async fn lease(self: &Rc<Self>) -> Result<Lease, Failure> {
         while self.is_busy() {
             self.wait().await;
         }
@@ -81,7 +158,7 @@ impl Pool {
         // Counted before the start, which may wait: else events beyond the limit could start.
         self.busy.set(self.busy.get() + 1);
         let mut lease = Lease {
-            pool: self,
+            pool: self.clone(),
             version,
             instance: self.idle.borrow_mut().pop(),
         };
@@ -142,7 +219,7 @@ impl Drop for Count<'_> {
     }
 }
 
-impl Lease<'_> {
+impl Lease {
     /// The generation the instance belongs to.
     pub(super) fn generation(&mut self) -> u64 {
         self.instance().generation()
@@ -165,7 +242,7 @@ impl Lease<'_> {
     }
 }
 
-impl Drop for Lease<'_> {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.instance = None;
         self.pool.busy.set(self.pool.busy.get() - 1);

@@ -7,6 +7,7 @@ mod loader;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -99,6 +100,7 @@ pub struct Plugin {
     watched: bool,
     keep: usize,
     slot: Arc<Slot>,
+    pinned: Arc<AtomicUsize>,
     /// Written by loads and rollbacks, read by the admin side; no event touches it.
     record: Mutex<Record>,
 }
@@ -130,6 +132,8 @@ pub struct Status {
     pub swaps: u64,
     /// Loads that were refused.
     pub refusals: u64,
+    /// Connections that stay with earlier generations, because a later one refused their state.
+    pub pinned: usize,
 }
 
 impl Registry {
@@ -278,6 +282,7 @@ impl Plugin {
             watched: config.watch,
             keep: config.history,
             slot: Arc::default(),
+            pinned: Arc::default(),
             record: Mutex::default(),
         }
     }
@@ -285,6 +290,11 @@ impl Plugin {
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.identity.name
+    }
+
+    /// Its index in the configuration.
+    pub fn owner(&self) -> usize {
+        self.identity.owner
     }
 
     /// The file it is loaded from.
@@ -300,6 +310,11 @@ impl Plugin {
     /// Where its current generation is found.
     pub fn slot(&self) -> &Arc<Slot> {
         &self.slot
+    }
+
+    /// How many connections stay with earlier generations, because a later one refused their state.
+    pub fn pinned(&self) -> &Arc<AtomicUsize> {
+        &self.pinned
     }
 
     /// Its limits.
@@ -319,6 +334,7 @@ impl Plugin {
             last_error: record.last_error.clone(),
             swaps: record.swaps,
             refusals: record.refusals,
+            pinned: self.pinned.load(Ordering::Relaxed),
         }
     }
 

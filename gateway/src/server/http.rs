@@ -1,6 +1,7 @@
 //! The HTTP side: requests, upgrades, refusals. Nothing of it stays in memory once a connection
 //! has been upgraded.
 
+mod events;
 mod rules;
 
 use std::convert::Infallible;
@@ -18,16 +19,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::compression::Agreed;
 use super::gate::Ticket;
 use super::origin;
 use super::refusal::Refusal;
-use super::site::{Place, Site};
+use super::site::{Params, Place, Site};
 use crate::codec::deflate::Agreement;
-use crate::connection::{self, Deflate, Upgraded};
+use crate::config::Origins;
+use crate::connection::{self, Deflate, Terms, Upgraded, Wire};
 use crate::console::Body;
 use crate::handler::{Accept, Failure, Handler, Reject, Request, Upgrade};
 
+use events::Handover;
 use rules::{check, describe, is_ours, is_upgrade, parse_field, validate};
 
 type HttpRequest = hyper::Request<Incoming>;
@@ -45,17 +47,59 @@ pub(super) async fn serve<H: Handler>(
     http.timer(TokioTimer::new())
         .header_read_timeout(site.handshake_timeout)
         .max_buf_size(site.headers_max);
+    let handover = Rc::new(Handover::new());
     let service = service_fn(|request| {
-        let (site, ticket) = (site.clone(), ticket.clone());
-        async move { Ok::<_, Infallible>(respond(&site, peer, request, &ticket).await) }
+        let (site, ticket, handover) = (site.clone(), ticket.clone(), handover.clone());
+        async move { Ok::<_, Infallible>(respond(&site, peer, request, &ticket, &handover).await) }
     });
-    let served = http
+    let mut serving = http
         .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
-        site.shard().counters().refusals.count("handshake");
-        tracing::debug!(%peer, "handshake failed: {error}");
+        .with_upgrades();
+    tokio::select! {
+        served = &mut serving => {
+            if let Err(error) = served {
+                site.shard().counters().refusals.count("handshake");
+                tracing::debug!(%peer, "handshake failed: {error}");
+            }
+        }
+        granted = handover.taken() => {
+            if let Some(parts) = serving.into_parts() {
+                stream_events(&site, parts.io.into_inner(), granted, ticket.take()).await;
+            }
+        }
+    }
+}
+
+/// Opens a connection that only receives, on a socket that hyper has given back.
+async fn stream_events<H: Handler>(
+    site: &Rc<Site<H>>,
+    socket: TcpStream,
+    granted: Granted<H>,
+    socket_ticket: Option<Ticket>,
+) {
+    let Granted {
+        terms,
+        request,
+        accept,
+        ticket,
+        ..
+    } = granted;
+    let field = request.headers.iter().find(|(name, _)| name == "origin");
+    let origin = field.and_then(|(_, value)| std::str::from_utf8(value).ok());
+    let head = events::head(&accept, &granted.origins, origin);
+    match events::begin(socket, &head).await {
+        Ok(stream) => {
+            let upgraded = Upgraded {
+                stream,
+                early: Bytes::new(),
+                request,
+                states: accept.states,
+                wire: Wire::EventStream,
+                tickets: Box::new((socket_ticket, ticket)),
+            };
+            connection::open(site.driver().clone(), terms, upgraded).await;
+        }
+        Err(error) => tracing::debug!(peer = %request.peer, "failed to begin a stream: {error}"),
     }
 }
 
@@ -64,6 +108,7 @@ async fn respond<H: Handler>(
     peer: SocketAddr,
     mut request: HttpRequest,
     ticket: &std::cell::Cell<Option<Ticket>>,
+    handover: &Handover<Granted<H>>,
 ) -> Response<Body> {
     if let Some(console) = site.console()
         && !is_upgrade(request.headers())
@@ -78,25 +123,48 @@ async fn respond<H: Handler>(
         return response;
     }
     let on_upgrade = hyper::upgrade::on(&mut request);
-    let granted = match upgrade(site, peer, &request).await {
+    let Some((place, params)) = site.find(request.uri().path()) else {
+        return Refused::ByUs(Refusal::Route).response(site);
+    };
+    if place.event_stream
+        && let Some(origin) = events::asking_first(&request)
+    {
+        if !place.allows(&request) {
+            return Refused::ByUs(Refusal::Origin).response(site);
+        }
+        return events::go_ahead(&place.origins, origin);
+    }
+    if place.event_stream && events::is_wanted(&request) {
+        return match grant(site, place, params, peer, &request).await {
+            Ok(granted) => handover.leave(granted).await,
+            Err(refused) => refused.response(site),
+        };
+    }
+    let key = match check(&request) {
+        Ok(key) => key.clone(),
+        Err(refusal) => return Refused::ByUs(refusal).response(site),
+    };
+    let granted = match grant(site, place, params, peer, &request).await {
         Ok(granted) => granted,
         Err(refused) => return refused.response(site),
     };
-    let Granted {
-        place,
-        request,
-        accept,
-        key,
-        agreed,
-        connection_ticket,
-    } = granted;
+    let counters = site.shard().counters();
+    let agreed = place
+        .compression
+        .agree(request.headers(), || counters.contexts_refused.add(1));
     let agreement = agreed.as_ref().map(|agreed| agreed.agreement);
     let deflate = agreement.map(|agreement| Deflate {
         takes_over: agreement.client_takeover,
         deflation: place.compression.deflation(&agreement),
     });
+    let Granted {
+        terms,
+        request,
+        accept,
+        ticket: connection_ticket,
+        ..
+    } = granted;
     let response = switching_protocols(&key, &accept, agreement.as_ref());
-    let terms = place.terms.clone();
     let (site, socket_ticket) = (site.clone(), ticket.take());
     tokio::task::spawn_local(async move {
         match upgraded(on_upgrade).await {
@@ -105,8 +173,8 @@ async fn respond<H: Handler>(
                     stream,
                     early,
                     request,
-                    state: accept.state,
-                    deflate,
+                    states: accept.states,
+                    wire: Wire::WebSocket(deflate),
                     tickets: Box::new((socket_ticket, connection_ticket, agreed)),
                 };
                 connection::open(site.driver().clone(), terms, upgraded).await;
@@ -117,15 +185,13 @@ async fn respond<H: Handler>(
     response
 }
 
-/// An upgrade that the handler has granted.
-struct Granted<'s, H> {
-    place: &'s Place<H>,
+/// A connection that the handler has granted.
+struct Granted<H> {
+    terms: Rc<Terms<H>>,
+    origins: Origins,
     request: Request,
     accept: Accept,
-    key: HeaderValue,
-    /// How messages are compressed, if they are.
-    agreed: Option<Agreed>,
-    connection_ticket: Ticket,
+    ticket: Ticket,
 }
 
 enum Refused {
@@ -155,42 +221,45 @@ impl Refused {
     }
 }
 
-async fn upgrade<'s, H: Handler>(
-    site: &'s Site<H>,
+impl<H> Place<H> {
+    /// Whether the page that a request comes from may connect.
+    fn allows(&self, http: &HttpRequest) -> bool {
+        let field = |name| {
+            http.headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
+        origin::is_allowed(&self.origins, field(header::ORIGIN), field(header::HOST))
+    }
+}
+
+/// Whether a request may have a connection: our own rules, then the handler's.
+async fn grant<H: Handler>(
+    site: &Site<H>,
+    place: &Place<H>,
+    params: Params<'_>,
     peer: SocketAddr,
     http: &HttpRequest,
-) -> Result<Granted<'s, H>, Refused> {
-    let (place, params) = site.find(http.uri().path()).ok_or(Refusal::Route)?;
-    let key = check(http)?.clone();
-    let field = |name| {
-        http.headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
-    if !origin::is_allowed(&place.origins, field(header::ORIGIN), field(header::HOST)) {
+) -> Result<Granted<H>, Refused> {
+    if !place.allows(http) {
         return Err(Refusal::Origin.into());
     }
     if site.is_draining() {
         return Err(Refusal::Draining.into());
     }
-    let connection_ticket = site.admit_connection().ok_or(Refusal::Full)?;
+    let ticket = site.admit_connection().ok_or(Refusal::Full)?;
     let request = describe(http, params, peer)?;
     let accept = ask(site, place, &request).await?;
     validate(&accept, &request).map_err(|why| {
         tracing::warn!(path = request.path, "upgrade failed: {why}");
         Refusal::Failed(why)
     })?;
-    let counters = site.shard().counters();
-    let agreed = place
-        .compression
-        .agree(http.headers(), || counters.contexts_refused.add(1));
     Ok(Granted {
-        place,
+        terms: place.terms.clone(),
+        origins: place.origins.clone(),
         request,
         accept,
-        key,
-        agreed,
-        connection_ticket,
+        ticket,
     })
 }
 
@@ -206,17 +275,15 @@ async fn ask<H: Handler>(
     let decision = place.terms.handler.upgrade(&mut event, request).await;
     let answer = match decision {
         Ok(upgrade) => {
-            if matches!(upgrade, Upgrade::Accept(_)) {
-                event.commit(shard, place.terms.owner);
+            match upgrade {
+                Upgrade::Accept(_) => event.commit(shard),
+                Upgrade::Reject(_) => event.discard(),
             }
             Ok(upgrade)
         }
         Err(failure) => {
-            shard.counters().failures.count(failure.name());
-            if shard.may_log_failure() {
-                let (path, generation) = (&request.path, event.generation);
-                tracing::warn!(path, generation, event = "upgrade", "{failure}");
-            }
+            event.discard();
+            shard.failed("upgrade", &event, &failure);
             Err(match failure {
                 Failure::Unavailable(_) => Refusal::Unavailable,
                 _ => Refusal::Failed(failure.to_string()),

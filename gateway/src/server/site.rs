@@ -39,10 +39,12 @@ pub(super) struct Place<H> {
     pub(super) origins: Origins,
     pub(super) terms: Rc<Terms<H>>,
     pub(super) compression: Offer,
+    /// Whether connections that only receive are opened too.
+    pub(super) event_stream: bool,
 }
 
 impl<H: Handler> Site<H> {
-    pub(super) fn new<F: Fn(Rc<Pool>) -> H>(
+    pub(super) fn new<F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H>(
         driver: Rc<Driver<H>>,
         plan: &Plan<F>,
         pools: &[Rc<Pool>],
@@ -55,8 +57,9 @@ impl<H: Handler> Site<H> {
                 .expect("the configuration was checked");
             places.push(Place {
                 origins: route.origins.clone(),
-                terms: terms(route, plan, pools),
+                terms: terms(route, &driver, plan, pools),
                 compression: Offer::new(&route.compression, plan.links.len()),
+                event_stream: route.event_stream,
             });
         }
         let server = &plan.config.server;
@@ -109,21 +112,19 @@ impl<H: Handler> Site<H> {
     }
 }
 
-fn terms<H, F: Fn(Rc<Pool>) -> H>(
+fn terms<H: Handler, F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H>(
     route: &Route,
+    driver: &Driver<H>,
     plan: &Plan<F>,
     pools: &[Rc<Pool>],
 ) -> Rc<Terms<H>> {
-    let [plugin] = &route.plugins[..] else {
-        unreachable!("the configuration was checked")
-    };
-    let owner = plan
-        .registry
-        .find(plugin)
-        .expect("the configuration was checked");
+    let find = |plugin: &String| plan.registry.find(plugin);
+    let owners: Result<Rc<[usize]>, _> = route.plugins.iter().map(find).collect();
+    let owners = owners.expect("the configuration was checked");
+    let chain = owners.iter().map(|&owner| pools[owner].clone()).collect();
     Rc::new(Terms {
-        handler: (plan.handler)(pools[owner].clone()),
-        owner,
+        handler: (plan.handler)(driver.shard().clone(), chain),
+        owners,
         limits: Arc::new(route.limits.clone()),
         on_failure: route.on_failure,
         on_error: route.on_error,

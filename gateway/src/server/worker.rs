@@ -11,13 +11,14 @@ use tokio::sync::{Notify, broadcast};
 
 use super::Plan;
 use super::gate::Gate;
+use super::lone::Lone;
 use super::site::Site;
 use crate::close::CloseCause;
 use crate::connection::{self, Driver};
 use crate::counters::Counters;
 use crate::handler::Handler;
 use crate::outbox::HIGH_WATER;
-use crate::plugin::{Notice, Plugin, Pool};
+use crate::plugin::{Notice, Pool};
 use crate::shard::{Link, Mail, Mailbox, Shard};
 
 /// After a failed accept (no file descriptors left, mostly) the next try waits this long.
@@ -26,7 +27,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const DRAIN_STEP: Duration = Duration::from_millis(10);
 
 /// Runs a shard until it has drained. Shard 0 is given the listener.
-pub(super) fn run<H: Handler, F: Fn(Rc<Pool>) -> H>(
+pub(super) fn run<H: Handler, F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H>(
     index: usize,
     plan: &Plan<F>,
     counters: Arc<Counters>,
@@ -49,11 +50,17 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Pool>) -> H>(
             }
         };
         shard.start();
-        let pool =
-            |plugin: &Plugin| Pool::new(plugin.slot().clone(), plugin.limits().instances as usize);
-        let pools: Vec<_> = plan.registry.plugins().iter().map(pool).collect();
+        let pools: Vec<_> = plan.registry.plugins().iter().map(Pool::new).collect();
         let driver = Driver::new(shard);
         tokio::task::spawn_local(connection::drive(driver.clone()));
+        for (owner, pool) in pools.iter().enumerate() {
+            let shard = driver.shard();
+            if shard.is_home(owner) {
+                let handler = (plan.handler)(shard.clone(), vec![pool.clone()]);
+                let lone = Lone::new(shard.clone(), handler, owner);
+                tokio::task::spawn_local(lone.tend_timers());
+            }
+        }
         let site = Site::new(driver, plan, &pools);
         tokio::task::spawn_local(tidy(plan.registry.notices(), pools));
         serve(

@@ -1,7 +1,7 @@
 //! Effects put into force: sends and publishes to this shard's connections, and on to the others.
 
 use super::table::{Audience, Frame};
-use super::{Seat, Shard};
+use super::{Seat, Shard, Whose};
 use crate::close::{CloseCause, CloseFrame};
 use crate::effects::{Effect, Effects};
 use crate::message::ConnectionId;
@@ -17,9 +17,11 @@ impl Shard {
                     to,
                     frame,
                     compress,
+                    id,
                     ..
                 } if self.is_here(*to) => {
-                    self.send(seat, *to, Frame::new(effects.bytes(frame), *compress));
+                    let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
+                    self.send(seat, *to, frame);
                 }
                 Effect::Send { to, .. } => {
                     let shard = to.shard(self.links.len());
@@ -31,10 +33,11 @@ impl Shard {
                     frame,
                     except,
                     compress,
+                    id,
                 } => {
-                    let topic = effects.topic(topic);
+                    let topic = effects.text(topic);
                     self.counters.publishes.add(1);
-                    let plain = Frame::new(effects.bytes(frame), *compress);
+                    let plain = Frame::new(effects.bytes(frame), *compress, effects.text(id));
                     self.publish_here(topic, plain, *except);
                     self.publish_elsewhere(topic, effects, effect, frame.len(), owner);
                 }
@@ -53,6 +56,9 @@ impl Shard {
                         self.directory.unsubscribed(self.index, topic, seat.id);
                     }
                 }
+                Effect::SetTimer { .. } | Effect::ClearTimer { .. } => {
+                    self.apply_timer(seat, owner, effects, effect);
+                }
                 Effect::Close(frame) => close = close.or_else(|| Some(frame.clone())),
                 Effect::Overflow { to } => {
                     self.request_close(*to, CloseCause::SlowConsumer);
@@ -70,10 +76,14 @@ impl Shard {
                     to,
                     frame,
                     compress,
+                    id,
                     sender,
                 } => {
-                    if *sender == self.table.borrow().owner(*to) {
-                        self.send(None, *to, Frame::new(effects.bytes(frame), *compress));
+                    let is_served =
+                        sender.is_some_and(|sender| self.table.borrow().is_served(*to, sender));
+                    if is_served {
+                        let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
+                        self.send(None, *to, frame);
                     } else {
                         self.counters.drops.count("closing");
                     }
@@ -83,9 +93,13 @@ impl Shard {
                     frame,
                     except,
                     compress,
+                    id,
                 } => {
-                    let frame = Frame::new(effects.bytes(frame), *compress);
-                    self.publish_here(effects.topic(topic), frame, *except);
+                    let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
+                    self.publish_here(effects.text(topic), frame, *except);
+                }
+                Effect::SetTimer { owner, .. } | Effect::ClearTimer { owner, .. } => {
+                    self.apply_timer(None, *owner, effects, effect);
                 }
                 // Not sent between shards: see `Effects::copy`.
                 Effect::Subscribe { .. }
@@ -95,6 +109,32 @@ impl Shard {
             }
         }
         self.wake_turn();
+    }
+
+    /// Sets or clears a timer, or hands that on to the shard on which the plugin's own live.
+    fn apply_timer(&self, seat: Option<Seat>, owner: usize, effects: &Effects, effect: &Effect) {
+        let (Effect::SetTimer { of_connection, .. } | Effect::ClearTimer { of_connection, .. }) =
+            effect
+        else {
+            return;
+        };
+        let whose = match (of_connection, seat) {
+            (true, Some(seat)) => Whose::Connection(seat),
+            (true, None) => return,
+            (false, _) => Whose::Plugin(owner),
+        };
+        let home = self.home(owner);
+        if !of_connection && home != self.index {
+            self.outgoing.borrow_mut()[home].copy(effects, effect, owner);
+            return self.wake_turn();
+        }
+        match effect {
+            Effect::SetTimer { name, schedule, .. } => {
+                self.set_timer(whose, owner, name, *schedule);
+            }
+            Effect::ClearTimer { name, .. } => self.clear_timer(whose, owner, name),
+            _ => {}
+        }
     }
 
     fn is_here(&self, id: ConnectionId) -> bool {

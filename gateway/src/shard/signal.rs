@@ -11,6 +11,8 @@ pub enum Wake {
     Close(CloseCause),
     /// Its outbox has drained, and that was promised to a handler.
     Drained,
+    /// A timer of it has fired, or several.
+    Fired,
 }
 
 /// Set by the shard, taken by the connection.
@@ -20,6 +22,7 @@ pub(super) struct Signal {
     /// Once a close was asked for, later causes are ignored: a connection ends once.
     closing: bool,
     drained: bool,
+    fired: bool,
     /// The task that sees the connection off, once it has one.
     waker: Option<Waker>,
 }
@@ -45,12 +48,20 @@ impl Signal {
         self.drained = true;
     }
 
+    /// Says that a timer has fired.
+    pub(super) fn set_fired(&mut self) {
+        self.fired = true;
+    }
+
     /// What is to be done, if anything; closing first.
     pub(super) fn take(&mut self) -> Option<Wake> {
         if let Some(cause) = self.close.take() {
             return Some(Wake::Close(cause));
         }
-        std::mem::take(&mut self.drained).then_some(Wake::Drained)
+        if std::mem::take(&mut self.drained) {
+            return Some(Wake::Drained);
+        }
+        std::mem::take(&mut self.fired).then_some(Wake::Fired)
     }
 
     /// The cause of a close that was asked for.

@@ -5,16 +5,17 @@ mod slot;
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 
 use foldhash::{HashMap, HashMapExt};
 
-use super::deflation::{Compressors, Deflation};
+use super::deflation::Compressors;
 use super::poller::Poller;
 use super::signal::{Signal, Wake};
 use crate::close::{CloseCause, NO_STATUS};
-use crate::codec::{self, Opcode};
+use crate::codec::{self, Opcode, event_stream};
 use crate::config::RouteLimits;
 use crate::counters::Counters;
 use crate::heartbeat::{Due, Millis, Pulse};
@@ -23,6 +24,7 @@ use crate::message::ConnectionId;
 use crate::outbox::{HIGH_WATER, Outbox};
 
 pub(super) use deliver::{Audience, Frame};
+pub use slot::Encoding;
 
 use slot::{Slot, flush, mark};
 
@@ -32,7 +34,7 @@ const TURN_MAX: usize = 8 << 20;
 const TURN_KEEP: usize = 1 << 20;
 
 /// A connection's id and its place in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seat {
     /// Never reused.
     pub id: ConnectionId,
@@ -93,10 +95,11 @@ impl Table {
         self.ids.get(&id).copied()
     }
 
-    /// The plugin that serves a connection.
-    pub(super) fn owner(&self, id: ConnectionId) -> Option<usize> {
-        let slot = self.slots[self.key(id)? as usize].as_ref();
-        slot.map(|slot| slot.owner)
+    /// Whether a connection is there and that plugin serves it.
+    pub(super) fn is_served(&self, id: ConnectionId, owner: usize) -> bool {
+        let key = self.key(id);
+        let slot = key.and_then(|key| self.slots[key as usize].as_ref());
+        slot.is_some_and(|slot| slot.owners.contains(&owner))
     }
 
     pub(super) fn insert(
@@ -104,8 +107,8 @@ impl Table {
         id: ConnectionId,
         socket: TcpStream,
         limits: Arc<RouteLimits>,
-        owner: usize,
-        deflation: Option<Box<Deflation>>,
+        owners: Rc<[usize]>,
+        encoding: Encoding,
         now: Millis,
     ) -> Key {
         let outbox = Outbox::new(limits.outbox, limits.slow_consumer);
@@ -116,8 +119,8 @@ impl Table {
             signal: Signal::default(),
             pulse: Pulse::new(now),
             limits,
-            owner,
-            deflation,
+            owners,
+            encoding,
             is_dirty: false,
         };
         let key = match self.free.pop() {
@@ -168,6 +171,14 @@ impl Table {
             self.due.push(Seat { id, key });
         }
         first
+    }
+
+    /// Tells a connection that a timer of its has fired.
+    pub(super) fn set_fired(&mut self, seat: Seat) {
+        if let Some(slot) = self.slot_mut(seat) {
+            slot.signal.set_fired();
+            self.due.push(seat);
+        }
     }
 
     pub(super) fn is_ending(&self, seat: Seat) -> bool {
@@ -240,9 +251,9 @@ impl Table {
             _ => self.key(to),
         };
         let slot = key.and_then(|key| self.slots[key as usize].as_mut());
-        let Some(slot) =
-            slot.filter(|slot| slot.id == to && slot.owner == sender && !slot.outbox.is_closing())
-        else {
+        let Some(slot) = slot.filter(|slot| {
+            slot.id == to && slot.owners.contains(&sender) && !slot.outbox.is_closing()
+        }) else {
             self.counters.drops.count("closing");
             return Delivery::Dropped;
         };
@@ -284,13 +295,27 @@ impl Table {
         self.push_frame_at(key, start);
     }
 
-    pub(super) fn push_control(&mut self, id: ConnectionId, frame: &[u8]) {
-        if let Some(key) = self.key(id) {
-            self.make_way(key);
-            let start = self.turn.len();
-            self.turn.extend_from_slice(frame);
-            self.push_frame_at(key, start);
+    /// Shows the peer, and what lies between, that the connection lives. A stream of events is never
+    /// answered, so that counts as a sign of life of the peer's: a lost one is noticed by what it
+    /// does not take.
+    pub(super) fn push_ping(&mut self, id: ConnectionId, now: Millis) {
+        let Some(key) = self.key(id) else {
+            return;
+        };
+        self.make_way(key);
+        let start = self.turn.len();
+        if self.is_event_stream(key) {
+            self.turn.extend_from_slice(event_stream::PING);
+            self.seen(key, now);
+        } else {
+            codec::append(&mut self.turn, Opcode::Ping, &[]);
         }
+        self.push_frame_at(key, start);
+    }
+
+    fn is_event_stream(&self, key: Key) -> bool {
+        let slot = self.slots[key as usize].as_ref();
+        slot.is_some_and(|slot| matches!(slot.encoding, Encoding::EventStream))
     }
 
     /// Control frames have room always, so a flood of pings within one turn must not let their
@@ -326,6 +351,10 @@ impl Table {
         };
         let start = self.turn.len();
         let span = cause.frame().map(|frame| {
+            if matches!(slot.encoding, Encoding::EventStream) {
+                event_stream::append_close(&mut self.turn, &frame);
+                return start as u32..self.turn.len() as u32;
+            }
             let payload = match frame.code {
                 NO_STATUS => Vec::new(),
                 code => codec::close_payload(code, &frame.reason),

@@ -74,10 +74,36 @@ fn a_plugins_values_are_checked() {
             4:9: "watch" in [[plugin]] is "no": write true or false
         [[plugin]]\nname = "auth"\npath = "a.wasm"\nlimits.memory = "8GiB"
             4:17: "memory" in [plugin.limits] is "8GiB": write a size from "64KiB" to "4GiB"
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig.users = ["ann"]
+            4:16: "users" in [plugin.config] is a list: write a string in quotes, a number, or true or false
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig.limits = { day = 5 }
+            4:8: "limits" in [plugin.config] is a table: write a string in quotes, a number, or true or false
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig.since = 2026-11-21
+            4:16: "since" in [plugin.config] is a table: write a string in quotes, a number, or true or false
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig = "users.toml"
+            4:10: "config" in [[plugin]] is "users.toml": write a table
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.state = ["chat"]
+            4:16: plugin "auth" is granted the state of "chat", which is in no chain with it: remove it, or name both in `plugins` of a route
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.state = ["chta"]
+            4:16: plugin "auth" is granted the state of "chta", which is no plugin: remove it, or name both in `plugins` of a route
     "##;
     for (text, expected) in cases(table) {
         assert_eq!(error(&text), expected);
     }
+}
+
+#[test]
+fn a_granted_state_is_of_a_plugin_in_the_same_chain() {
+    let said = |name: &str| {
+        let auth =
+            format!("[[plugin]]\nname = \"auth\"\npath = \"a.wasm\"\ngrants.state = [{name:?}]\n");
+        let text = format!("{auth}{GOOD}").replace("plugins = [", "plugins = [\"auth\", ");
+        let errors = parse_with(&text, &[]).err();
+        errors.map_or_else(String::new, |errors| errors.to_string())
+    };
+    let error = r#"tidegate.toml:4:16: plugin "auth" is granted the state of "chta", which is no plugin: did you mean "chat"?"#;
+    assert!(said("chta").contains(error), "{}", said("chta"));
+    assert!(!said("chat").contains("granted"), "{}", said("chat"));
 }
 
 #[test]
@@ -114,7 +140,7 @@ fn a_routes_values_are_checked() {
         [[route]]\npath = "/a"\nplugins = "chat"
             11:11: "plugins" in [[route]] is "chat": write a list, like ["chat"]
         [[route]]\npath = "/a"\nplugins = ["chat", "chat"]
-            11:11: route "/a" names 2 plugins: chains are not there yet, name one
+            11:11: route "/a" names plugin "chat" twice: name it once
         [[route]]\npath = "/a"\nplugins = ["chta"]
             11:11: route "/a" names an unknown plugin "chta": did you mean "chat"?
     "##;

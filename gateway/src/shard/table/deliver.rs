@@ -2,9 +2,9 @@
 
 use smallvec::SmallVec;
 
-use super::{Table, flush, mark};
+use super::{Encoding, Table, flush, mark};
 use crate::close::CloseCause;
-use crate::codec;
+use crate::codec::{self, event_stream};
 use crate::hub::Key;
 use crate::outbox::{Push, Span};
 use crate::shard::Seat;
@@ -17,7 +17,10 @@ const THROUGH_MIN: usize = 8 << 10;
 pub(in crate::shard) struct Frame<'a> {
     bytes: &'a [u8],
     compress: bool,
+    /// What it is called among server-sent events; empty if nothing.
+    id: &'a str,
     plain: Option<Span>,
+    event: Option<Span>,
     /// None where compressing it gained nothing.
     deflated: SmallVec<[(Form, Option<Span>); 1]>,
 }
@@ -32,12 +35,15 @@ pub(in crate::shard) enum Audience {
 }
 
 impl<'a> Frame<'a> {
-    /// An encoded frame, not compressed. `compress` says whether it may be.
-    pub(in crate::shard) fn new(bytes: &'a [u8], compress: bool) -> Self {
+    /// An encoded frame, not compressed. `compress` says whether it may be, `id` what it is called
+    /// among server-sent events.
+    pub(in crate::shard) fn new(bytes: &'a [u8], compress: bool, id: &'a str) -> Self {
         Self {
             bytes,
             compress,
+            id,
             plain: None,
+            event: None,
             deflated: SmallVec::new(),
         }
     }
@@ -47,7 +53,7 @@ impl Table {
     /// Queues a frame for a connection, or writes it at once. Before the first delivery of a frame
     /// call [`Table::make_room`].
     pub(in crate::shard) fn deliver(&mut self, key: Key, frame: &mut Frame<'_>, to: Audience) {
-        if let Some(span) = self.deflated(key, frame, to) {
+        if let Some(span) = self.encoded(key, frame, to) {
             return self.push(key, span);
         }
         if self.push_through(key, frame.bytes) {
@@ -61,10 +67,28 @@ impl Table {
         self.push(key, plain.clone());
     }
 
+    /// The frame as the connection takes it; none if that is as it is.
+    fn encoded(&mut self, key: Key, frame: &mut Frame<'_>, to: Audience) -> Option<Span> {
+        match self.slots[key as usize].as_ref()?.encoding {
+            Encoding::Plain => None,
+            Encoding::Deflated(_) => self.deflated(key, frame, to),
+            Encoding::EventStream => {
+                let span = frame.event.get_or_insert_with(|| {
+                    let start = self.turn.len() as u32;
+                    event_stream::append_message(&mut self.turn, frame.bytes, frame.id);
+                    start..self.turn.len() as u32
+                });
+                Some(span.clone())
+            }
+        }
+    }
+
     /// The frame compressed as the connection takes it; none if it takes it plain.
     fn deflated(&mut self, key: Key, frame: &mut Frame<'_>, to: Audience) -> Option<Span> {
         let slot = self.slots[key as usize].as_mut()?;
-        let deflation = slot.deflation.as_deref_mut()?;
+        let Encoding::Deflated(deflation) = &mut slot.encoding else {
+            return None;
+        };
         let payload = codec::payload(frame.bytes);
         if !frame.compress || payload.len() < deflation.minimum() {
             return None;

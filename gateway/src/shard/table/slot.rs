@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
@@ -17,6 +18,16 @@ use crate::outbox::{Flush, Outbox};
 use crate::shard::deflation::Deflation;
 use crate::shard::signal::Signal;
 
+/// How messages lie on a connection's socket.
+pub enum Encoding {
+    /// As frames.
+    Plain,
+    /// As frames, compressed.
+    Deflated(Box<Deflation>),
+    /// As server-sent events.
+    EventStream,
+}
+
 /// A connection's place in the table.
 pub(super) struct Slot {
     pub(super) id: ConnectionId,
@@ -25,9 +36,9 @@ pub(super) struct Slot {
     pub(super) signal: Signal,
     pub(super) pulse: Pulse,
     pub(super) limits: Arc<RouteLimits>,
-    pub(super) owner: usize,
-    /// How its messages are compressed, if they are.
-    pub(super) deflation: Option<Box<Deflation>>,
+    /// The plugins that serve it.
+    pub(super) owners: Rc<[usize]>,
+    pub(super) encoding: Encoding,
     pub(super) is_dirty: bool,
 }
 

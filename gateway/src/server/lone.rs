@@ -1,0 +1,49 @@
+//! Events that are no connection's: a plugin's own timers. Each plugin has them on one shard, one at
+//! a time and in order.
+
+use std::rc::Rc;
+
+use crate::event::Event;
+use crate::handler::{Failure, Handler};
+use crate::shard::Shard;
+
+/// A plugin's handler for events without a connection.
+pub(super) struct Lone<H> {
+    shard: Rc<Shard>,
+    handler: H,
+    /// The plugin, as an index into the configuration.
+    owner: usize,
+}
+
+impl<H: Handler> Lone<H> {
+    pub(super) fn new(shard: Rc<Shard>, handler: H, owner: usize) -> Rc<Self> {
+        Rc::new(Self {
+            shard,
+            handler,
+            owner,
+        })
+    }
+
+    /// Handles the plugin's own timers, for ever.
+    pub(super) async fn tend_timers(self: Rc<Self>) {
+        let mut event = Box::new(Event::default());
+        loop {
+            let name = self.shard.next_timer(self.owner).await;
+            self.shard.counters().events.count("timer");
+            let result = self.handler.timer(&mut event, self.owner, &name).await;
+            self.settle("timer", &mut event, result);
+        }
+    }
+
+    /// Puts into force what the handler did, unless it failed.
+    fn settle(&self, name: &'static str, event: &mut Event, result: Result<(), Failure>) {
+        match result {
+            Ok(()) => event.commit(&self.shard),
+            Err(failure) => {
+                event.discard();
+                self.shard.failed(name, event, &failure);
+            }
+        }
+        event.reset();
+    }
+}

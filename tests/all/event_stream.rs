@@ -1,0 +1,212 @@
+//! Connections that only receive: server-sent events.
+
+use crate::client::{Raw, http};
+use crate::gateway::{Gateway, Setup};
+
+fn stream() -> Setup {
+    Gateway::with("stream")
+}
+
+fn request(path: &str, fields: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: gateway\r\naccept: text/event-stream\r\n{fields}\r\n")
+}
+
+/// Opens a stream; returns it with the head of the answer and its first event.
+async fn open(gateway: &Gateway, fields: &str) -> (Raw, String, String) {
+    let mut raw = gateway.raw().await;
+    raw.write(request("/", fields).as_bytes()).await;
+    let head = raw.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let first = event(&mut raw).await;
+    (raw, head, first)
+}
+
+/// The next event, to its empty line.
+async fn event(raw: &mut Raw) -> String {
+    let mut text = String::new();
+    while !text.ends_with("\n\n") {
+        text.push(raw.read(1).await[0].into());
+    }
+    text
+}
+
+#[tokio::test]
+async fn the_handler_is_that_of_a_websocket() {
+    let gateway = stream().server("shards = 2").start().await;
+    let (mut one, head, first) = open(&gateway, "").await;
+    let head = head.to_lowercase();
+    assert!(
+        head.contains("\r\ncontent-type: text/event-stream\r\n"),
+        "{head}"
+    );
+    assert!(head.contains("\r\nx-stream: yes\r\n"), "{head}");
+    assert_eq!(first, "id: first\ndata: hello none\n\n");
+    let (mut two, _, first) = open(&gateway, "Last-Event-ID: 41\r\n").await;
+    assert_eq!(first, "id: first\ndata: hello 41\n\n");
+    let mut socket = gateway.connect("/").await;
+    assert_eq!(socket.recv().await, "hello none");
+    gateway.until_metric("connections_open", 3).await;
+
+    socket.send("42 hello").await;
+    assert_eq!(socket.recv().await, "hello");
+    socket.send("lines").await;
+    assert_eq!(socket.recv().await, "a\nb\r\nc");
+    socket.send_binary(&[0, 255]).await;
+    assert_eq!(socket.recv_binary().await, [0, 255]);
+    for stream in [&mut one, &mut two] {
+        assert_eq!(event(stream).await, "id: 42\ndata: hello\n\n");
+        assert_eq!(event(stream).await, "data: a\ndata: b\ndata: c\n\n");
+        assert_eq!(event(stream).await, "event: binary\ndata: AP8=\n\n");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_may_send_the_last_id() {
+    let gateway = stream()
+        .route("origins = [\"https://a.example\"]")
+        .start()
+        .await;
+    let ask = async |origin, method| {
+        let fields = [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", method),
+        ];
+        http(gateway.address, "OPTIONS", "/", &fields).await
+    };
+    let answer = ask("https://a.example", "GET").await;
+    let head = answer.head.to_lowercase();
+    assert_eq!(answer.status, 204, "{head}");
+    for field in [
+        "access-control-allow-origin: https://a.example",
+        "access-control-allow-headers: last-event-id",
+        "access-control-allow-credentials: true",
+    ] {
+        assert!(head.contains(field), "{field} is not in {head}");
+    }
+    assert_eq!(ask("https://b.example", "GET").await.status, 403);
+    assert_eq!(ask("https://a.example", "DELETE").await.status, 426);
+}
+
+#[tokio::test]
+async fn a_reload_is_not_noticed() {
+    let gateway = stream().start().await;
+    let (mut stream, ..) = open(&gateway, "").await;
+    gateway.reload().await;
+    let mut socket = gateway.connect("/").await;
+    socket.send("1 after").await;
+    assert_eq!(event(&mut stream).await, "id: 1\ndata: after\n\n");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_closed_once_with_its_state() {
+    let gateway = stream().start().await;
+    let (stream, ..) = open(&gateway, "").await;
+    drop(stream);
+    gateway.until_log_lines("closed", 1).await;
+    gateway.until_metric("connections_open", 0).await;
+    assert!(gateway.log().contains("kept"), "{}", gateway.log());
+    gateway.until_log_lines("closed", 1).await;
+}
+
+#[tokio::test]
+async fn a_close_tells_its_code_and_ends_the_stream() {
+    let gateway = stream().start().await;
+    let (mut stream, ..) = open(&gateway, "").await;
+    let mut id = 0;
+    while gateway.metric("connections_open").await == 1 {
+        gateway
+            .admin(
+                "POST",
+                &format!("/connections/{id}/close?code=1008&reason=no"),
+            )
+            .await;
+        id += 1;
+        tokio::task::yield_now().await;
+        if id > 16 {
+            break;
+        }
+    }
+    let rest = stream.read_to_end().await;
+    let expected = "event: close\ndata: {\"code\":1008,\"reason\":\"no\"}\n\n";
+    assert_eq!(String::from_utf8(rest).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_quiet_stream_is_kept_alive_by_comments() {
+    let gateway = stream()
+        .route_limits("ping = \"100ms\"\npong = \"100ms\"\nidle = \"200ms\"")
+        .start()
+        .await;
+    let (mut stream, ..) = open(&gateway, "").await;
+    for _ in 0..5 {
+        assert_eq!(event(&mut stream).await, ":\n\n");
+    }
+    gateway.until_metric("connections_open", 1).await;
+}
+
+#[tokio::test]
+async fn refusals_are_those_of_an_upgrade() {
+    let gateway = stream().server("connections = 1").start().await;
+    let cases = [
+        (request("/?no", ""), 403),
+        (request("/", "origin: http://elsewhere\r\n"), 403),
+        // What does not ask for events is told to upgrade.
+        ("GET / HTTP/1.1\r\nhost: gateway\r\n\r\n".to_owned(), 426),
+    ];
+    for (request, status) in cases {
+        let mut raw = gateway.raw().await;
+        raw.write(request.as_bytes()).await;
+        let head = raw.read_head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    }
+    let (_stream, ..) = open(&gateway, "").await;
+    let mut raw = gateway.raw().await;
+    raw.write(request("/", "").as_bytes()).await;
+    let head = raw.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+}
+
+#[tokio::test]
+async fn a_route_may_have_websockets_only() {
+    let gateway = stream().route("event_stream = false").start().await;
+    let mut raw = gateway.raw().await;
+    raw.write(request("/", "").as_bytes()).await;
+    let head = raw.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 426 "), "{head}");
+}
+
+#[tokio::test]
+async fn a_page_from_an_allowed_origin_may_read() {
+    let gateway = stream().route("origins = [\"http://page\"]").start().await;
+    let (_stream, head, _) = open(&gateway, "origin: http://page\r\n").await;
+    let head = head.to_lowercase();
+    assert!(
+        head.contains("access-control-allow-origin: http://page\r\n"),
+        "{head}"
+    );
+    assert!(
+        head.contains("access-control-allow-credentials: true\r\n"),
+        "{head}"
+    );
+}
+
+/// What a client sends on such a connection is passed over, and a slow one meets its route's policy.
+#[tokio::test]
+async fn what_is_sent_is_ignored_and_what_is_not_read_is_bounded() {
+    let gateway = stream().route_limits("outbox = \"64KiB\"").start().await;
+    let (mut stream, ..) = open(&gateway, "").await;
+    stream.write(&[b'x'; 100_000]).await;
+    let mut socket = gateway.connect("/").await;
+    socket.recv().await;
+    socket.send("1 hello").await;
+    assert_eq!(event(&mut stream).await, "id: 1\ndata: hello\n\n");
+    let large = "x".repeat(60_000);
+    while gateway
+        .metric("closes_total{cause=\"slow-consumer\"}")
+        .await
+        == 0
+    {
+        socket.send(&format!("1 {large}")).await;
+        socket.recv().await;
+    }
+}

@@ -13,6 +13,8 @@
 //!
 //! The plugin side: [`plugin`], and nothing else knows WebAssembly.
 //!
+//! For plugins: [`store`], what they keep beyond their connections.
+//!
 //! Around them: [`config`], [`counters`], [`admin`], [`console`], [`client`], [`cli`].
 
 pub mod admin;
@@ -35,3 +37,4 @@ pub mod outbox;
 pub mod plugin;
 pub mod server;
 pub mod shard;
+pub mod store;

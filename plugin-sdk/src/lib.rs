@@ -182,6 +182,7 @@ mod message;
 mod request;
 mod router;
 mod state;
+pub mod store;
 mod ticket;
 mod timer;
 mod topic;
@@ -194,7 +195,7 @@ pub use connection::{Connection, connection};
 pub use envelope::event;
 pub use error::{CloseError, Error, PublishError, Result, StateError, TimerError, TopicError};
 pub use fault::Fault;
-pub use handler::{Handler, Migrator, discard, generation};
+pub use handler::{Handler, Migrator, Watcher, discard, generation};
 pub use message::{AsMessage, Message, MessageRef, Uncompressed, WithId};
 pub use router::{
     Later, Next, Reply, Router, Routes, Unanswered, require_role, require_user, valid,

@@ -38,13 +38,16 @@ mod protocol;
 mod publish;
 mod refused;
 mod reload;
+mod router;
 mod rules;
 mod settings;
 mod shutdown;
 mod slow;
+mod store;
 mod swap;
 mod timers;
 mod topics;
+mod types;
 mod upgrade;
 mod watch;
 

@@ -172,7 +172,8 @@ pub struct Engine {
     /// How many instances the process holds at once, over all plugins and generations, 1 to 10 000.
     /// Default 1000: each reserves gigabytes of address space and some of the kernel's
     /// `vm.max_map_count` mappings (65 530 by default), so this fits an untuned machine. At the
-    /// limit events wait for an instance, as at a plugin's own limit.
+    /// limit events wait for an instance, as at a plugin's own limit. At least one for each plugin on
+    /// each shard.
     #[serde(deserialize_with = "units::count::<_, _, 1, 10_000>")]
     pub instances: u32,
     /// How many threads compile, 1 to 64. Default: one per core, because a reload is watched by

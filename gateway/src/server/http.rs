@@ -250,7 +250,7 @@ async fn grant<H: Handler>(
     let ticket = site.admit_connection().ok_or(Refusal::Full)?;
     let request = describe(http, params, peer)?;
     let accept = ask(site, place, &request).await?;
-    validate(&accept, &request).map_err(|why| {
+    validate(&accept, &request, place.terms.limits.state).map_err(|why| {
         tracing::warn!(path = request.path, "upgrade failed: {why}");
         Refusal::Failed(why)
     })?;

@@ -136,6 +136,13 @@ impl Router for Dispatch<'_, '_> {
         self
     }
 
+    fn group(&mut self, routes: impl FnOnce(&mut Self) -> &mut Self) -> &mut Self {
+        let outside = self.middleware.len();
+        routes(self);
+        self.middleware.truncate(outside);
+        self
+    }
+
     fn sends<T: JsonSchema>(&mut self, _kind: &'static str) -> &mut Self {
         self
     }

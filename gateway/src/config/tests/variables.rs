@@ -174,3 +174,25 @@ fn no_variable_is_too_odd_for_an_error() {
         }
     }
 }
+
+#[test]
+fn a_variable_adjusts_a_bucket_of_the_file() {
+    let bucket = "[[bucket]]\nname = \"live-scores\"\n";
+    let grant =
+        "[[plugin]]\nname = \"scores\"\npath = \"a.wasm\"\ngrants.store = [\"live-scores\"]\n";
+    let environment = [
+        ("TIDEGATE_BUCKET__LIVE_SCORES__TTL", "90s"),
+        ("TIDEGATE_STORE__PATH", "/var/data.redb"),
+    ];
+    let config = parse_with(&format!("{GOOD}{grant}{bucket}"), &environment).unwrap();
+    assert_eq!(config.buckets()[0].ttl, Some(Duration::from_secs(90)));
+    assert_eq!(
+        config.store.path.as_deref(),
+        Some(Path::new("/var/data.redb"))
+    );
+    let error = variable_error("TIDEGATE_BUCKET__ROOMS__TTL", "90s");
+    assert_eq!(
+        error,
+        "TIDEGATE_BUCKET__ROOMS__TTL: names no bucket of the file, which has []"
+    );
+}

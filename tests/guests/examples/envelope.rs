@@ -48,6 +48,7 @@ impl Routes for Envelope {
         router.on("close", |call, frame: Frame| {
             Ok(call.close(frame.code, &frame.reason)?)
         });
+        router.sends::<Option<String>>("welcome");
     }
 }
 
@@ -102,4 +103,4 @@ fn binary(_: &Call, topic: Topic) -> Result<(), Fault> {
     Ok(publish(&topic.topic, vec![0_u8, 1, 254, 255])?)
 }
 
-tidegate_sdk::export!(Envelope);
+tidegate_sdk::export!(Envelope: describe);

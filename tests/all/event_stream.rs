@@ -1,6 +1,6 @@
 //! Connections that only receive: server-sent events.
 
-use crate::client::Raw;
+use crate::client::{Raw, http};
 use crate::gateway::{Gateway, Setup};
 
 fn stream() -> Setup {
@@ -58,6 +58,33 @@ async fn the_handler_is_that_of_a_websocket() {
         assert_eq!(event(stream).await, "data: a\ndata: b\ndata: c\n\n");
         assert_eq!(event(stream).await, "event: binary\ndata: AP8=\n\n");
     }
+}
+
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_may_send_the_last_id() {
+    let gateway = stream()
+        .route("origins = [\"https://a.example\"]")
+        .start()
+        .await;
+    let ask = async |origin, method| {
+        let fields = [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", method),
+        ];
+        http(gateway.address, "OPTIONS", "/", &fields).await
+    };
+    let answer = ask("https://a.example", "GET").await;
+    let head = answer.head.to_lowercase();
+    assert_eq!(answer.status, 204, "{head}");
+    for field in [
+        "access-control-allow-origin: https://a.example",
+        "access-control-allow-headers: last-event-id",
+        "access-control-allow-credentials: true",
+    ] {
+        assert!(head.contains(field), "{field} is not in {head}");
+    }
+    assert_eq!(ask("https://b.example", "GET").await.status, 403);
+    assert_eq!(ask("https://a.example", "DELETE").await.status, 426);
 }
 
 #[tokio::test]

@@ -78,9 +78,13 @@ export interface Options {
   sse?: "fallback" | "never" | "only";
   /** How many WebSockets must fail in a row, none having ever opened, before the fallback. Default 3. */
   sseAfter?: number;
-  /** Whether server-sent events are accompanied by a POST to the same URL for each message. Default false: the plugin must
-   * answer plain HTTP too. */
+  /**
+   * Whether server-sent events are accompanied by a POST to the same URL for each message. Default false: the plugin must
+   * answer plain HTTP too.
+   */
   post?: boolean;
+  /** Whether server-sent events and their POSTs carry cookies, as of `fetch`; WebSockets always do. Default `"same-origin"`. */
+  credentials?: RequestCredentials;
   /** A number from 0 to 1, exclusive. Default `Math.random`; tests give their own. */
   random?: () => number;
   /** Default the global one, which Node has from version 22. */

@@ -188,6 +188,14 @@ async fn respond<H: Handler>(
     let Some((place, params)) = site.find(request.uri().path()) else {
         return Refused::ByUs(Refusal::Route).response(site);
     };
+    if place.event_stream
+        && let Some(origin) = events::asking_first(&request)
+    {
+        if !origin::allows(&place.origins, request.headers()) {
+            return Refused::ByUs(Refusal::Origin).response(site);
+        }
+        return events::go_ahead(&place.origins, origin);
+    }
     if place.event_stream && events::is_wanted(&request) {
         return match grant(site, place, params, peer, &request).await {
             Ok(granted) => held.handover.leave(granted).await,

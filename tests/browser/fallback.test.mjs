@@ -66,8 +66,9 @@ test("a drain says so in the stream", async (t) => {
     const lost = next(gate, "reconnecting");
     await drain();
     const { code } = await lost;
+    const again = next(gate, "open");
     await start();
-    await next(gate, "open");
+    await again;
     return code;
   });
   assert.equal(code, 1001);

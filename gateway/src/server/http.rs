@@ -166,16 +166,7 @@ async fn respond<H: Handler>(
     mut request: HttpRequest,
     held: &Held<H>,
 ) -> Response<Body> {
-    if let Some(console) = site.console()
-        && !is_upgrade(request.headers())
-        && let Some(response) = console.respond(&request)
-    {
-        return response;
-    }
-    if let Some(client) = site.client()
-        && !is_upgrade(request.headers())
-        && let Some(response) = client.respond(&request)
-    {
+    if let Some(response) = serve_file(site, &request) {
         return response;
     }
     if is_plain(site, &request) {
@@ -246,6 +237,15 @@ async fn respond<H: Handler>(
         }
     });
     response
+}
+
+/// Answers what comes before the routes: the console's page and the browser client.
+fn serve_file<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Option<Response<Body>> {
+    if is_upgrade(request.headers()) {
+        return None;
+    }
+    let page = site.console().and_then(|console| console.respond(request));
+    page.or_else(|| site.client().and_then(|client| client.respond(request)))
 }
 
 /// A connection that the handler has granted.

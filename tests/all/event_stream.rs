@@ -134,7 +134,7 @@ async fn a_close_tells_its_code_and_ends_the_stream() {
 #[tokio::test]
 async fn a_quiet_stream_is_kept_alive_by_comments() {
     let gateway = stream()
-        .route_limits("ping = \"100ms\"\npong = \"100ms\"\nidle = \"200ms\"")
+        .route_limits("ping = \"100ms\"\npong = \"2s\"\nidle = \"4s\"")
         .start()
         .await;
     let (mut stream, ..) = open(&gateway, "").await;

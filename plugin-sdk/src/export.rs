@@ -160,29 +160,6 @@ macro_rules! export_more {
             let _ = <TidegateMigrator as tidegate_export::StateMigrator>::migrate_state;
         };
     };
-    (http $handler:ty) => {
-        const _: () = {
-            use $crate::export as tidegate_export;
-
-            struct TidegateHttp;
-
-            impl tidegate_export::IncomingHandler for TidegateHttp {
-                fn handle(
-                    request: tidegate_export::IncomingRequest,
-                    out: tidegate_export::ResponseOutparam,
-                ) {
-                    tidegate_export::on_request::<$handler>(request, out)
-                }
-            }
-
-            #[cfg(target_family = "wasm")]
-            $crate::bindings::http_plugin::export_http_plugin!(
-                TidegateHttp with_types_in $crate::bindings::http_plugin
-            );
-            #[cfg(not(target_family = "wasm"))]
-            let _ = <TidegateHttp as tidegate_export::IncomingHandler>::handle;
-        };
-    };
     (watch $handler:ty) => {
         const _: () = {
             use $crate::export as tidegate_export;
@@ -210,6 +187,29 @@ macro_rules! export_more {
             let _ = <TidegateWatcher as tidegate_export::StoreWatcher>::on_set;
         };
     };
+    (http $handler:ty) => {
+        const _: () = {
+            use $crate::export as tidegate_export;
+
+            struct TidegateHttp;
+
+            impl tidegate_export::IncomingHandler for TidegateHttp {
+                fn handle(
+                    request: tidegate_export::IncomingRequest,
+                    out: tidegate_export::ResponseOutparam,
+                ) {
+                    tidegate_export::on_request::<$handler>(request, out)
+                }
+            }
+
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::http_plugin::export_http_plugin!(
+                TidegateHttp with_types_in $crate::bindings::http_plugin
+            );
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <TidegateHttp as tidegate_export::IncomingHandler>::handle;
+        };
+    };
     ($other:ident $handler:ty) => {
         ::core::compile_error!("`export!` knows `describe`, `http`, `migrate` and `watch`");
     };
@@ -219,10 +219,6 @@ pub use crate::describe::describe;
 
 pub fn migrate_state<H: Migrator>(state: Vec<u8>, generation: u64) -> Result<Vec<u8>, String> {
     H::migrate_state(state, generation).map_err(|error| error.to_string())
-}
-
-pub fn on_request<H: HttpHandler>(request: IncomingRequest, out: ResponseOutparam) {
-    crate::http::answer::<H>(request, out);
 }
 
 pub fn on_set<H: Watcher>(bucket: Bucket, key: &str, value: &[u8]) {
@@ -239,6 +235,10 @@ fn settle(event: &str, key: &str, result: Result) {
         host::discard();
         eprintln!("{event} of {key:?}: {error}");
     }
+}
+
+pub fn on_request<H: HttpHandler>(request: IncomingRequest, out: ResponseOutparam) {
+    crate::http::answer::<H>(request, out);
 }
 
 pub const fn check<P: Events + Batches + Upgrader + Drainer + Timers + Lifecycle>() {}

@@ -89,6 +89,8 @@
 //! | --- | --- |
 //! | remember something of a connection | [`State`]; as bytes [`Connection::state`], [`Connection::set_state`] |
 //! | read what another plugin of the chain remembers | [`Connection::state_of`], with `grants.state` |
+//! | keep something for all connections, beyond any of them: rooms, scores, counters | [`store::bucket`], [`store::Entry::update`], with `grants.store` |
+//! | hear when something of that changes | `export!(Scores: watch)`, [`Watcher`], with `grants.watch` |
 //! | change what the state looks like, from one version to the next | `#[serde(default)]` on new fields, else [`Migrator`] |
 //! | do something after a while, or again and again | [`Timer`], [`Handler::on_timer`] |
 //! | be configured | [`config`] |

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
@@ -11,7 +11,6 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::call::Budget;
 use super::generation::Generation;
-use super::keyvalue::HANDLES_MAX;
 use super::log::GuestLog;
 use super::outgoing::Outgoing;
 use super::slot::Slot;
@@ -22,6 +21,9 @@ use crate::store::Store;
 
 /// A table with more elements than this is not a program but an attack.
 const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Handles that an instance may hold, of buckets, streams, requests and the like: far more than one
+/// event needs. A guest that never drops them is told so or traps, and is not given our memory.
+pub(super) const RESOURCES_MAX: usize = 10_000;
 /// Bytes of one set of HTTP header fields that a guest makes: what servers take of a head.
 const FIELDS_MAX: usize = 16 << 10;
 
@@ -71,11 +73,11 @@ impl Context {
         outgoing: Outgoing,
         suspended: Arc<AtomicBool>,
     ) -> Self {
+        let limits = generation.limits().clone();
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_MAX);
-        let limits = generation.limits().clone();
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES_MAX);
+        table.set_max_capacity(RESOURCES_MAX);
         let log = GuestLog::new(generation.plugin(), generation.number());
         Self {
             event: Some(Box::default()),
@@ -170,6 +172,11 @@ impl Context {
         let is_under_way = std::mem::replace(&mut self.batch, Progress::Ended) != Progress::Ended;
         self.event_mut().handled += usize::from(is_under_way);
         is_under_way
+    }
+
+    /// What a resource of the guest's stands for.
+    pub(super) fn resource<T: 'static>(&self, resource: &Resource<T>) -> wasmtime::Result<&T> {
+        Ok(self.table.get(resource)?)
     }
 
     /// The call has ended: what it left under way ends too.

@@ -9,10 +9,8 @@ use std::marker::PhantomData;
 use wasmtime::Store;
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, ComponentType, Func, Instance, Lift,
-    Lower, Resource, TypedFunc, WasmList, WasmStr,
+    Lower, TypedFunc, WasmList, WasmStr,
 };
-
-use super::keyvalue::Handle;
 
 /// Versions the gateway speaks; wasmtime matches any 0.1.x to it.
 pub(super) const VERSION: &str = "0.1.0";
@@ -272,22 +270,6 @@ signatures! {
     MigrateState(&'a [u8], u64) -> Result<Vec<u8>, String>;
     OnLoad() -> Result<(), String>;
     Describe() -> String;
-}
-
-/// Functions of `wasi:keyvalue/watcher`, which return nothing.
-macro_rules! watcher_signatures {
-    ($($name:ident($($param:ty),*);)*) => {$(
-        pub(super) struct $name;
-        impl Signature for $name {
-            type Params<'a> = ($($param,)*);
-            type Results = ();
-        }
-    )*};
-}
-
-watcher_signatures! {
-    OnSet(Resource<Handle>, &'a str, &'a [u8]);
-    OnDelete(Resource<Handle>, &'a str);
 }
 
 /// An exported function of an instance whose types have been checked.

@@ -49,8 +49,8 @@ impl Engine {
         wasmtime_wasi_config::add_to_linker(&mut linker, Context::settings)?;
         logging::add_to_linker(&mut linker)?;
         host::add_to_linker(&mut linker)?;
-        outgoing::add_to_linker(&mut linker)?;
         keyvalue::add_to_linker(&mut linker)?;
+        outgoing::add_to_linker(&mut linker)?;
         let compilers = rayon::ThreadPoolBuilder::new()
             .num_threads(compile_threads.get())
             .thread_name(|index| format!("compile-{index}"))

@@ -11,11 +11,12 @@ use wasmtime::Store;
 use super::call::{Budget, bounded, call};
 use super::context::Context;
 use super::contract::{
-    self, ContractError, Describe, Export, Inbound, MigrateState, OnClose, OnDelete, OnDrain,
-    OnLoad, OnMessage, OnMessages, OnOpen, OnSet, OnTimer, OnUpgrade, Signature, Verdict,
+    self, ContractError, Describe, Export, Inbound, MigrateState, OnClose, OnDrain, OnLoad,
+    OnMessage, OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
 };
 use super::generation::Generation;
 use super::incoming::{self, OnRequest};
+use super::keyvalue::{OnDelete, OnSet};
 use super::outgoing::Outgoing;
 use super::packed::Packed;
 use super::slot::Slot;

@@ -42,7 +42,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Context>) -> wasmtime::Result<()
     linker.instance(TYPES)?.func_wrap(
         "http-error-code",
         |cx: StoreContextMut<'_, Context>, (error,): (Resource<wasmtime::Error>,)| {
-            let error = cx.data().table.get(&error)?.downcast_ref::<Error>();
+            let error = cx.data().resource(&error)?.downcast_ref::<Error>();
             Ok((error.map(outcome::code_of),))
         },
     )?;

@@ -151,22 +151,13 @@ impl<H> Held<H> {
     }
 }
 
-/// What the gateway itself answers: the developer's console and the browser's client.
-fn own<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Option<Response<Body>> {
-    if is_upgrade(request.headers()) {
-        return None;
-    }
-    let console = site.console().and_then(|console| console.respond(request));
-    console.or_else(|| site.client()?.respond(request))
-}
-
 /// Whether a request asks for no connection of any kind.
 fn is_plain<H: Handler>(site: &Site<H>, request: &HttpRequest) -> bool {
     let streams = || {
         let found = site.find(request.uri().path());
         found.is_some_and(|(place, _)| place.event_stream)
     };
-    !(is_upgrade(request.headers()) || events::is_wanted(request) && streams())
+    !is_upgrade(request.headers()) && !(events::is_wanted(request) && streams())
 }
 
 async fn respond<H: Handler>(
@@ -175,7 +166,7 @@ async fn respond<H: Handler>(
     mut request: HttpRequest,
     held: &Held<H>,
 ) -> Response<Body> {
-    if let Some(response) = own(site, &request) {
+    if let Some(response) = serve_file(site, &request) {
         return response;
     }
     if is_plain(site, &request) {
@@ -188,6 +179,14 @@ async fn respond<H: Handler>(
     let Some((place, params)) = site.find(request.uri().path()) else {
         return Refused::ByUs(Refusal::Route).response(site);
     };
+    if place.event_stream
+        && let Some(origin) = events::asking_first(&request)
+    {
+        if !origin::allows(&place.origins, request.headers()) {
+            return Refused::ByUs(Refusal::Origin).response(site);
+        }
+        return events::go_ahead(&place.origins, origin);
+    }
     if place.event_stream && events::is_wanted(&request) {
         return match grant(site, place, params, peer, &request).await {
             Ok(granted) => held.handover.leave(granted).await,
@@ -238,6 +237,15 @@ async fn respond<H: Handler>(
         }
     });
     response
+}
+
+/// Answers what comes before the routes: the console's page and the browser client.
+fn serve_file<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Option<Response<Body>> {
+    if is_upgrade(request.headers()) {
+        return None;
+    }
+    let page = site.console().and_then(|console| console.respond(request));
+    page.or_else(|| site.client().and_then(|client| client.respond(request)))
 }
 
 /// A connection that the handler has granted.

@@ -74,16 +74,16 @@ fn a_plugins_values_are_checked() {
             4:9: "watch" in [[plugin]] is "no": write true or false
         [[plugin]]\nname = "auth"\npath = "a.wasm"\nlimits.memory = "8GiB"
             4:17: "memory" in [plugin.limits] is "8GiB": write a size from "64KiB" to "4GiB"
-        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.http = ["api.example.com"]
-            4:16: "http" in [plugin.grants] is "api.example.com": write an origin like "https://api.example.com" or "http://10.0.0.1:8080", without a path
-        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.http = ["https://api.example.com/v1"]
-            4:16: "http" in [plugin.grants] is "https://api.example.com/v1": write an origin like "https://api.example.com" or "http://10.0.0.1:8080", without a path
         [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.store = ["my rooms"]
             4:16: plugin "auth" has bucket "my rooms" in grants.store: write 1 to 64 of the characters a-z, 0-9 and -
         [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.watch = ["rooms"]
             4:16: plugin "auth" has bucket "rooms" in grants.watch, but not in grants.store: add it there
         [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.stor = ["rooms"]
             4:8: unknown key "stor" in [plugin.grants]: did you mean "store"?
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.http = ["api.example.com"]
+            4:16: "http" in [plugin.grants] is "api.example.com": write an origin like "https://api.example.com" or "http://10.0.0.1:8080", without a path
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.http = ["https://api.example.com/v1"]
+            4:16: "http" in [plugin.grants] is "https://api.example.com/v1": write an origin like "https://api.example.com" or "http://10.0.0.1:8080", without a path
         [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig.users = ["ann"]
             4:16: "users" in [plugin.config] is a list: write a string in quotes, a number, or true or false
         [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig.limits = { day = 5 }

@@ -157,7 +157,8 @@ fn is_plain<H: Handler>(site: &Site<H>, request: &HttpRequest) -> bool {
         let found = site.find(request.uri().path());
         found.is_some_and(|(place, _)| place.event_stream)
     };
-    !is_upgrade(request.headers()) && !(events::is_wanted(request) && streams())
+    let about_events = events::is_wanted(request) || events::asking_first(request).is_some();
+    !is_upgrade(request.headers()) && !(about_events && streams())
 }
 
 async fn respond<H: Handler>(

@@ -1,35 +1,19 @@
 //! A gateway process of a test's own, on ports the system picks, stopped with the test.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
+use crate::PATIENCE;
 use crate::client::{Client, Raw, Response, http};
-use crate::{PATIENCE, guests};
 
-/// The path of a route for every request but one for `/`.
-const EVERYTHING: &str = "/{*path}";
+mod setup;
 
-/// How a gateway is configured; ends in [`Setup::start`].
-pub struct Setup {
-    plugin: String,
-    path: String,
-    server: String,
-    limits: String,
-    plugin_keys: String,
-    route_keys: String,
-    route_limits: String,
-    more: String,
-    /// The other plugins of the chain: name, lines of `[[plugin]]`, and whether it is in front.
-    others: Vec<(String, String, bool)>,
-    environment: Vec<(String, String)>,
-}
+pub use setup::Setup;
 
 /// A running gateway.
 pub struct Gateway {
@@ -46,18 +30,7 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway with one plugin, of that fixture's component, for every path.
     pub fn with(fixture: &str) -> Setup {
-        Setup {
-            plugin: fixture.to_owned(),
-            path: EVERYTHING.to_owned(),
-            server: String::new(),
-            limits: String::new(),
-            plugin_keys: String::new(),
-            route_keys: String::new(),
-            route_limits: String::new(),
-            more: String::new(),
-            others: Vec::new(),
-            environment: Vec::new(),
-        }
+        Setup::of(fixture)
     }
 
     /// The component the plugin is loaded from: a copy of the fixture that the test may change.
@@ -277,164 +250,6 @@ impl Drop for Gateway {
     }
 }
 
-impl Setup {
-    /// The route's path instead of one that matches all.
-    pub fn path(mut self, path: &str) -> Self {
-        self.path = path.to_owned();
-        self
-    }
-
-    /// Lines of `[server]`.
-    pub fn server(mut self, lines: &str) -> Self {
-        self.server = lines.to_owned();
-        self
-    }
-
-    /// Lines of `[plugin.limits]`.
-    pub fn limits(mut self, lines: &str) -> Self {
-        self.limits = lines.to_owned();
-        self
-    }
-
-    /// Lines of `[[plugin]]`.
-    pub fn plugin(mut self, lines: &str) -> Self {
-        self.plugin_keys = lines.to_owned();
-        self
-    }
-
-    /// Lines of `[[route]]`.
-    pub fn route(mut self, lines: &str) -> Self {
-        self.route_keys = lines.to_owned();
-        self
-    }
-
-    /// Lines of `[route.limits]`.
-    pub fn route_limits(mut self, lines: &str) -> Self {
-        self.route_limits = lines.to_owned();
-        self
-    }
-
-    /// One more plugin, of that fixture's component, in front of the others in the route's chain; `lines`
-    /// are its own of `[[plugin]]`.
-    pub fn behind(mut self, fixture: &str, lines: &str) -> Self {
-        self.others
-            .push((fixture.to_owned(), lines.to_owned(), true));
-        self
-    }
-
-    /// One more plugin, at the end of the route's chain.
-    pub fn before(mut self, fixture: &str, lines: &str) -> Self {
-        self.others
-            .push((fixture.to_owned(), lines.to_owned(), false));
-        self
-    }
-
-    /// Tables at the end of the file.
-    pub fn more(mut self, lines: &str) -> Self {
-        self.more = lines.to_owned();
-        self
-    }
-
-    /// A variable of the process's environment.
-    pub fn environment(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Starts the gateway; returns when it is ready.
-    pub async fn start(self) -> Gateway {
-        let folder = tempfile::tempdir().expect("a folder can be made");
-        let component = folder.path().join("plugin.wasm");
-        std::fs::copy(guests::path(&self.plugin), component).expect("a component can be copied");
-        for (name, ..) in &self.others {
-            let component = folder.path().join(format!("{name}.wasm"));
-            std::fs::copy(guests::path(name), component).expect("a component can be copied");
-        }
-        let config = folder.path().join("tidegate.toml");
-        std::fs::write(&config, self.config()).expect("a file can be written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args([
-                "run",
-                "--listen",
-                "127.0.0.1:0",
-                "--admin",
-                "127.0.0.1:0",
-                "--config",
-            ])
-            .arg(config)
-            .envs(self.environment)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the gateway can be run");
-        let log = Arc::new(Mutex::new(String::new()));
-        collect(child.stderr.take().expect("it is piped"), log.clone());
-        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        let mut address = |what: &str| {
-            let line = lines.next().and_then(Result::ok);
-            let address = line
-                .as_deref()
-                .and_then(|line| line.split_once("http://")?.1.parse().ok());
-            address.unwrap_or_else(|| panic!("{what}: {line:?}\n{}", log.lock().expect("whole")))
-        };
-        let (address, admin) = (address("listening"), address("admin"));
-        Gateway {
-            child,
-            folder,
-            plugin: self.plugin,
-            address,
-            admin,
-            log,
-        }
-    }
-
-    fn config(&self) -> String {
-        let mut text = String::new();
-        let Self {
-            plugin,
-            path,
-            server,
-            limits,
-            plugin_keys,
-            route_keys,
-            route_limits,
-            more,
-            others,
-            ..
-        } = self;
-        // Compiled code is cached once for all the tests: they share the user's cache.
-        write!(
-            text,
-            "[server]\n{server}\n\
-             [[plugin]]\nname = {plugin:?}\npath = \"plugin.wasm\"\n{plugin_keys}\n\
-             [plugin.limits]\n{limits}\n"
-        )
-        .expect("writing to a string does not fail");
-        let mut chain = vec![plugin.as_str()];
-        for (name, lines, is_in_front) in others {
-            write!(
-                text,
-                "[[plugin]]\nname = {name:?}\npath = \"{name}.wasm\"\n{lines}\n"
-            )
-            .expect("writing to a string does not fail");
-            let place = if *is_in_front { 0 } else { chain.len() };
-            chain.insert(place, name);
-        }
-        // A path that matches all does not match the root.
-        let root = (path == EVERYTHING).then_some("/");
-        for path in root.into_iter().chain([path.as_str()]) {
-            write!(
-                text,
-                "[[route]]\npath = {path:?}\nplugins = {chain:?}\n{route_keys}\n\
-                 [route.limits]\n{route_limits}\n"
-            )
-            .expect("writing to a string does not fail");
-        }
-        text.push_str(more);
-        text
-    }
-}
-
 /// Runs `tidegate` with these arguments and variables to its end; it must not be one that stays.
 pub fn tidegate(arguments: &[&OsStr], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tidegate"))
@@ -442,15 +257,4 @@ pub fn tidegate(arguments: &[&OsStr], environment: &[(&str, &str)]) -> Output {
         .envs(environment.iter().copied())
         .output()
         .expect("the gateway can be run")
-}
-
-/// Reads a process's output to its end, so that it never blocks on it.
-fn collect(output: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
-    std::thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            let mut log = log.lock().expect("no test panics while it holds the log");
-            log.push_str(&line);
-            log.push('\n');
-        }
-    });
 }

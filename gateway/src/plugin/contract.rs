@@ -1,4 +1,4 @@
-//! The WIT contract (`wit/`) in Rust types, and what a component exports of it.
+//! The WIT contract (`wit/`) in Rust types; `exports`: what a component exports of it.
 //!
 //! Written by hand rather than generated: parameters borrow from the connection's read buffer and
 //! messages a guest sends are read in place in its memory, which generated bindings would copy.
@@ -8,9 +8,13 @@ use std::marker::PhantomData;
 
 use wasmtime::Store;
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, ComponentType, Func, Instance, Lift,
-    Lower, TypedFunc, WasmList, WasmStr,
+    ComponentNamedList, ComponentType, Func, Instance, Lift, Lower, TypedFunc, WasmList, WasmStr,
 };
+
+mod exports;
+
+pub use exports::ContractError;
+pub(super) use exports::{Exports, Function};
 
 /// Versions the gateway speaks; wasmtime matches any 0.1.x to it.
 pub(super) const VERSION: &str = "0.1.0";
@@ -18,16 +22,6 @@ pub(super) const VERSION: &str = "0.1.0";
 pub(super) const HOST: &str = "tidegate:plugin/host@0.1.0";
 /// The standard's interface for log lines.
 pub(super) const LOGGING: &str = "wasi:logging/logging@0.1.0-draft";
-const HANDLER: &str = "tidegate:plugin/handler@0.1.0";
-const BATCH_HANDLER: &str = "tidegate:plugin/batch-handler@0.1.0";
-const UPGRADER: &str = "tidegate:plugin/upgrader@0.1.0";
-const DRAINER: &str = "tidegate:plugin/drainer@0.1.0";
-const TIMER: &str = "tidegate:plugin/timer@0.1.0";
-const MIGRATOR: &str = "tidegate:plugin/migrator@0.1.0";
-const DESCRIBER: &str = "tidegate:plugin/describer@0.1.0";
-const WATCHER: &str = "wasi:keyvalue/watcher@0.2.0-draft2";
-const INCOMING_HANDLER: &str = "wasi:http/incoming-handler@0.2.12";
-const LIFECYCLE: &str = "tidegate:plugin/lifecycle@0.1.0";
 
 type Fields<'a> = Vec<(&'a str, &'a [u8])>;
 
@@ -313,128 +307,5 @@ impl<S: Signature> Export<S> {
         // `S::Results`. The check looks at component types, in which lifetimes do not exist, so it
         // holds for `S::Params<'a>` too.
         unsafe { TypedFunc::new_unchecked(self.func) }
-    }
-}
-
-/// Where a function stands in a component.
-#[derive(Clone, Copy)]
-pub(super) struct Function {
-    name: &'static str,
-    index: ComponentExportIndex,
-}
-
-/// What a component exports of the contract.
-pub(super) struct Exports {
-    pub(super) on_open: Function,
-    pub(super) on_message: Function,
-    pub(super) on_close: Function,
-    pub(super) on_messages: Option<Function>,
-    pub(super) on_upgrade: Option<Function>,
-    pub(super) on_drain: Option<Function>,
-    pub(super) on_timer: Option<Function>,
-    pub(super) migrate_state: Option<Function>,
-    pub(super) on_request: Option<Function>,
-    pub(super) on_load: Option<Function>,
-    pub(super) describe: Option<Function>,
-    pub(super) on_set: Option<Function>,
-    pub(super) on_delete: Option<Function>,
-}
-
-/// How a component differs from the contract.
-#[derive(Debug, thiserror::Error)]
-pub enum ContractError {
-    /// It has no handler at all.
-    #[error(
-        "does not export tidegate:plugin/handler@{VERSION}; it exports {exports}: \
-         implement the world `tidegate:plugin/plugin` (in Rust: `tidegate_sdk::export!`)"
-    )]
-    NoHandler {
-        /// What it exports instead.
-        exports: String,
-    },
-    /// It speaks another version.
-    #[error(
-        "exports {found}, but this gateway speaks tidegate:plugin@{VERSION}: rebuild it against that version"
-    )]
-    Version {
-        /// The interface it exports.
-        found: String,
-    },
-    /// An interface lacks a function.
-    #[error(
-        "lacks the function {function} of tidegate:plugin@{VERSION}: rebuild it against that version"
-    )]
-    Missing {
-        /// The function's name.
-        function: &'static str,
-    },
-    /// A function has other types.
-    #[error(
-        "has another signature for {function} than tidegate:plugin@{VERSION}: {difference}: \
-         rebuild it against that version"
-    )]
-    Signature {
-        /// The function's name.
-        function: &'static str,
-        /// What wasmtime says.
-        difference: String,
-    },
-    /// It imports what the gateway does not have.
-    #[error(
-        "imports what this gateway does not offer: {0}: \
-         rebuild it against tidegate:plugin@{VERSION}, or remove the import"
-    )]
-    Import(String),
-}
-
-impl Exports {
-    /// Looks for the contract's interfaces in a component.
-    pub(super) fn probe(component: &Component) -> Result<Self, ContractError> {
-        let function = |interface: &str, name: &'static str| {
-            let Some(instance) = component.get_export_index(None, interface) else {
-                return Ok(None);
-            };
-            let index = component.get_export_index(Some(&instance), name);
-            let index = index.ok_or(ContractError::Missing { function: name })?;
-            Ok(Some(Function { name, index }))
-        };
-        let required = |name| function(HANDLER, name)?.ok_or_else(|| no_handler(component));
-        Ok(Self {
-            on_open: required("on-open")?,
-            on_message: required("on-message")?,
-            on_close: required("on-close")?,
-            on_messages: function(BATCH_HANDLER, "on-messages")?,
-            on_upgrade: function(UPGRADER, "on-upgrade")?,
-            on_drain: function(DRAINER, "on-drain")?,
-            on_timer: function(TIMER, "on-timer")?,
-            migrate_state: function(MIGRATOR, "migrate-state")?,
-            on_request: function(INCOMING_HANDLER, "handle")?,
-            on_load: function(LIFECYCLE, "on-load")?,
-            describe: function(DESCRIBER, "describe")?,
-            on_set: function(WATCHER, "on-set")?,
-            on_delete: function(WATCHER, "on-delete")?,
-        })
-    }
-}
-
-fn no_handler(component: &Component) -> ContractError {
-    let exports = component.component_type();
-    let names: Vec<_> = exports
-        .exports(component.engine())
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    match names
-        .iter()
-        .find(|name| name.starts_with("tidegate:plugin/handler"))
-    {
-        Some(found) => ContractError::Version {
-            found: found.clone(),
-        },
-        None if names.is_empty() => ContractError::NoHandler {
-            exports: "nothing".to_owned(),
-        },
-        None => ContractError::NoHandler {
-            exports: names.join(", "),
-        },
     }
 }

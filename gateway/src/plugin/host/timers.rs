@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{is_name, on_shard};
+use wasmtime::Result;
+use wasmtime::component::LinkerInstance;
+
+use super::{Cx, is_name, on_shard};
 use crate::effects::Effect;
 use crate::event::Event;
 use crate::message::ConnectionId;
@@ -10,12 +13,25 @@ use crate::plugin::context::Context;
 use crate::plugin::contract::{TimerError, TimerOptions};
 use crate::shard::Schedule;
 
-pub(super) fn set(
+pub(super) fn add_to_linker(host: &mut LinkerInstance<'_, Context>) -> Result<()> {
+    host.func_wrap(
+        "set-timer",
+        |mut cx: Cx<'_>, (id, name, options): (Option<u64>, String, TimerOptions)| {
+            Ok((set(cx.data_mut(), id, name, options),))
+        },
+    )?;
+    host.func_wrap(
+        "clear-timer",
+        |mut cx: Cx<'_>, (id, name): (Option<u64>, String)| Ok((clear(cx.data_mut(), id, name),)),
+    )
+}
+
+fn set(
     context: &mut Context,
     id: Option<u64>,
     name: String,
     options: TimerOptions,
-) -> Result<(), TimerError> {
+) -> std::result::Result<(), TimerError> {
     let limits = context.limits.clone();
     let event = context.event_mut();
     let of_connection = check(event, id, &name)?;
@@ -48,11 +64,11 @@ pub(super) fn set(
     Ok(())
 }
 
-pub(super) fn clear(
+fn clear(
     context: &mut Context,
     id: Option<u64>,
     name: String,
-) -> Result<(), TimerError> {
+) -> std::result::Result<(), TimerError> {
     let effects_max = context.limits.effects;
     let event = context.event_mut();
     let of_connection = check(event, id, &name)?;
@@ -68,7 +84,7 @@ pub(super) fn clear(
 }
 
 /// Whether the timer is the connection's.
-fn check(event: &Event, id: Option<u64>, name: &str) -> Result<bool, TimerError> {
+fn check(event: &Event, id: Option<u64>, name: &str) -> std::result::Result<bool, TimerError> {
     if !is_name(name) {
         return Err(TimerError::InvalidName);
     }

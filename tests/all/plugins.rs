@@ -2,3 +2,5 @@
 
 mod chat;
 mod echo;
+mod envelope;
+mod pubsub;

@@ -78,7 +78,7 @@ impl<const N: usize> Family<N> {
 #[derive(Debug)]
 pub struct Counters {
     /// Events handed to a handler, by event.
-    pub events: Family<6>,
+    pub events: Family<7>,
     /// Events whose handler did not return `ok`, by [`Failure::name`](crate::handler::Failure::name).
     pub failures: Family<6>,
     /// Connections ended, by [`CloseCause::name`](crate::close::CloseCause::name).
@@ -115,7 +115,9 @@ pub struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self {
-            events: Family::new(["message", "open", "close", "drain", "upgrade", "timer"]),
+            events: Family::new([
+                "message", "open", "close", "drain", "upgrade", "timer", "change",
+            ]),
             failures: Family::new([
                 "error",
                 "trap",

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use crate::close::CloseCause;
 use crate::event::{Event, States};
 use crate::message::Message;
+use crate::store::Change;
 
 /// The HTTP request that opened a connection. Header names are in lower case.
 #[derive(Clone, Debug)]
@@ -167,6 +168,13 @@ pub trait Handler: 'static {
 
     /// All that was queued for the connection is written.
     fn drain(&self, event: &mut Box<Event>) -> impl Future<Output = Result<(), Failure>>;
+
+    /// A key of a bucket that the plugin watches was set or removed. An event without a connection.
+    fn change(
+        &self,
+        event: &mut Box<Event>,
+        change: &Change,
+    ) -> impl Future<Output = Result<(), Failure>>;
 
     /// The connection has ended.
     fn close(

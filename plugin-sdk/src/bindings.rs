@@ -25,6 +25,17 @@ pub mod migrating {
     });
 }
 
+pub mod watching {
+    wit_bindgen::generate!({
+        world: "watching-plugin",
+        path: "../wit",
+        with: { "wasi:keyvalue/store@0.2.0-draft2": crate::bindings::wasi::keyvalue::store },
+        export_macro_name: "export_watching_plugin",
+        pub_export_macro: true,
+        default_bindings_module: "tidegate_sdk::bindings::watching",
+    });
+}
+
 pub mod describing {
     wit_bindgen::generate!({
         world: "described-plugin",

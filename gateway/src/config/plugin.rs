@@ -73,7 +73,8 @@ pub enum OnRefusedState {
 pub struct PluginGrants {
     /// The buckets of the store it may open, by name.
     pub store: Vec<String>,
-    /// The buckets whose changes it is told, if it exports `wasi:keyvalue/watcher`. They must be granted by `store` too.
+    /// The buckets whose changes it is told, if it exports `wasi:keyvalue/watcher`, its own changes
+    /// among them. They must be granted by `store` too.
     pub watch: Vec<String>,
     /// The origins it may send HTTP requests to, like `"https://api.example.com"`.
     pub http: Vec<String>,
@@ -123,6 +124,11 @@ pub struct PluginLimits {
     /// are already a stream. A shorter one is an error in the guest.
     #[serde(deserialize_with = "units::duration")]
     pub timer: Duration,
+    /// How many changes of the buckets that it watches may wait for it. Default 1024: a burst that
+    /// an event each works off in milliseconds. Beyond it the oldest are dropped and counted, so
+    /// that what it hears last is how things are. They hold their values until then.
+    #[serde(deserialize_with = "units::count::<_, _, 1, 1_048_576>")]
+    pub changes: usize,
     /// How many connections may stay with earlier generations because their state was refused. Default 1024: enough to see the fault and mend it, at some instances of old code. Those
     /// beyond it are closed with 1012.
     #[serde(deserialize_with = "units::count::<_, _, 0, 1_048_576>")]
@@ -140,12 +146,13 @@ impl Default for PluginLimits {
             effects: 16 << 20,
             timers: 1024,
             timer: Duration::from_millis(10),
+            changes: 1024,
             pinned: 1024,
         }
     }
 }
 
-fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let expected = "1 to 64 of the characters a-z, 0-9 and -";
     units::scalar(deserializer, expected, |value| match value {
         Scalar::Text(name) if is_name(name) => Some(name.to_owned()),
@@ -153,7 +160,7 @@ fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     })
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name
             .bytes()

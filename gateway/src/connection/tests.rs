@@ -15,6 +15,7 @@ use crate::effects::Options;
 use crate::event::Event;
 use crate::handler::{Accept, Batch, Failure, Upgrade};
 use crate::shard::{Delivery, Link};
+use crate::store::Change;
 
 mod ends;
 mod events;
@@ -145,6 +146,10 @@ impl Handler for Rc<Fake> {
             .effects
             .send(me, Message::Text("drained"), Options::default());
         Ok(())
+    }
+
+    async fn change(&self, _: &mut Box<Event>, _: &Change) -> Result<(), Failure> {
+        unreachable!("no connection hears of the store")
     }
 
     async fn close(&self, _: &mut Box<Event>, cause: &CloseCause) -> Result<(), Failure> {

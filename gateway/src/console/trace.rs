@@ -10,6 +10,7 @@ use crate::close::CloseCause;
 use crate::event::Event;
 use crate::handler::{Batch, Failure, Handler, Reject, Request, Upgrade};
 use crate::message::Message;
+use crate::store::Change;
 
 /// Handles events with `H` and reports each of them.
 pub struct Traced<H> {
@@ -150,6 +151,19 @@ impl<H: Handler> Handler for Traced<H> {
             String::new(),
             result.as_ref().err(),
         ));
+        result
+    }
+
+    async fn change(&self, event: &mut Box<Event>, change: &Change) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let result = self.inner.change(event, change).await;
+        let verb = if change.value.is_some() {
+            "set"
+        } else {
+            "delete"
+        };
+        let detail = format!("{verb} {:?} in {:?}", change.key, change.bucket.name());
+        self.report(trace("change", begun, event, detail, result.as_ref().err()));
         result
     }
 

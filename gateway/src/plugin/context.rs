@@ -10,11 +10,13 @@ use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 
 use super::call::Budget;
 use super::generation::Generation;
+use super::keyvalue::HANDLES_MAX;
 use super::log::GuestLog;
 use super::slot::Slot;
 use crate::config::{PluginGrants, PluginLimits};
 use crate::event::Event;
 use crate::shard::Shard;
+use crate::store::Store;
 
 /// A table with more elements than this is not a program but an attack.
 const TABLE_ELEMENTS_MAX: usize = 20_000;
@@ -31,6 +33,7 @@ pub(super) struct Context {
     pub(super) generation: u64,
     pub(super) limits: Arc<PluginLimits>,
     pub(super) grants: Arc<PluginGrants>,
+    store: Arc<Store>,
     memory: MemoryLimit,
     /// Ticks of the engine's clock that the guest may still run in this event. Only ticks that
     /// pass while it runs count, so a guest is not killed for waiting its turn.
@@ -42,7 +45,8 @@ pub(super) struct Context {
     settings: Arc<WasiConfigVariables>,
     log: GuestLog,
     wasi: WasiCtx,
-    table: ResourceTable,
+    /// What the guest holds handles of.
+    pub(super) table: ResourceTable,
 }
 
 /// How far a call with several messages has come.
@@ -58,6 +62,8 @@ impl Context {
     /// That of a new instance. `suspended` is set whenever a call of it has to wait.
     pub(super) fn new(generation: &Generation, suspended: Arc<AtomicBool>) -> Self {
         let limits = generation.limits().clone();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
         let log = GuestLog::new(generation.plugin(), generation.number());
         Self {
             event: Some(Box::default()),
@@ -79,10 +85,16 @@ impl Context {
                 .allow_udp(false)
                 .build(),
             log,
-            table: ResourceTable::new(),
+            table,
             grants: generation.grants().clone(),
+            store: generation.store().clone(),
             limits,
         }
+    }
+
+    /// Where its buckets are.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// The memory's bounds.

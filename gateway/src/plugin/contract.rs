@@ -9,8 +9,10 @@ use std::marker::PhantomData;
 use wasmtime::Store;
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, ComponentType, Func, Instance, Lift,
-    Lower, TypedFunc, WasmList, WasmStr,
+    Lower, Resource, TypedFunc, WasmList, WasmStr,
 };
+
+use super::keyvalue::Handle;
 
 /// Versions the gateway speaks; wasmtime matches any 0.1.x to it.
 pub(super) const VERSION: &str = "0.1.0";
@@ -24,6 +26,8 @@ const UPGRADER: &str = "tidegate:plugin/upgrader@0.1.0";
 const DRAINER: &str = "tidegate:plugin/drainer@0.1.0";
 const TIMER: &str = "tidegate:plugin/timer@0.1.0";
 const MIGRATOR: &str = "tidegate:plugin/migrator@0.1.0";
+const DESCRIBER: &str = "tidegate:plugin/describer@0.1.0";
+const WATCHER: &str = "wasi:keyvalue/watcher@0.2.0-draft2";
 const LIFECYCLE: &str = "tidegate:plugin/lifecycle@0.1.0";
 
 type Fields<'a> = Vec<(&'a str, &'a [u8])>;
@@ -266,6 +270,23 @@ signatures! {
     OnClose(u64, CloseCause<'a>) -> Result<(), String>;
     MigrateState(&'a [u8], u64) -> Result<Vec<u8>, String>;
     OnLoad() -> Result<(), String>;
+    Describe() -> String;
+}
+
+/// Functions of `wasi:keyvalue/watcher`, which return nothing.
+macro_rules! watcher_signatures {
+    ($($name:ident($($param:ty),*);)*) => {$(
+        pub(super) struct $name;
+        impl Signature for $name {
+            type Params<'a> = ($($param,)*);
+            type Results = ();
+        }
+    )*};
+}
+
+watcher_signatures! {
+    OnSet(Resource<Handle>, &'a str, &'a [u8]);
+    OnDelete(Resource<Handle>, &'a str);
 }
 
 /// An exported function of an instance whose types have been checked.
@@ -330,6 +351,9 @@ pub(super) struct Exports {
     pub(super) on_timer: Option<Function>,
     pub(super) migrate_state: Option<Function>,
     pub(super) on_load: Option<Function>,
+    pub(super) describe: Option<Function>,
+    pub(super) on_set: Option<Function>,
+    pub(super) on_delete: Option<Function>,
 }
 
 /// How a component differs from the contract.
@@ -372,7 +396,10 @@ pub enum ContractError {
         difference: String,
     },
     /// It imports what the gateway does not have.
-    #[error("imports what this gateway does not offer: {0}")]
+    #[error(
+        "imports what this gateway does not offer: {0}: \
+         rebuild it against tidegate:plugin@{VERSION}, or remove the import"
+    )]
     Import(String),
 }
 
@@ -398,6 +425,9 @@ impl Exports {
             on_timer: function(TIMER, "on-timer")?,
             migrate_state: function(MIGRATOR, "migrate-state")?,
             on_load: function(LIFECYCLE, "on-load")?,
+            describe: function(DESCRIBER, "describe")?,
+            on_set: function(WATCHER, "on-set")?,
+            on_delete: function(WATCHER, "on-delete")?,
         })
     }
 }

@@ -13,6 +13,7 @@ use super::engine::Engine;
 use super::instance::{Instance, StartError};
 use crate::config::{OnRefusedState, PluginGrants, PluginLimits};
 use crate::handler::Failure;
+use crate::store::Store;
 
 /// What identifies a plugin to its generations.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Identity {
     pub grants: Arc<PluginGrants>,
     /// What it reads through `wasi:config/store`.
     pub settings: Arc<BTreeMap<String, String>>,
+    /// Where its buckets are.
+    pub store: Arc<Store>,
     /// What becomes of a connection whose state it refuses.
     pub on_refused_state: OnRefusedState,
 }
@@ -98,6 +101,13 @@ impl Generation {
         instance.on_load().await.map_err(CheckError::Refused)
     }
 
+    /// What the plugin says of its messages (`describer` of the contract): a JSON Schema. None if it does not export
+    /// that. It runs in an instance of its own, within `limits.load`.
+    pub async fn describe(&self) -> Result<Option<String>, DescribeError> {
+        let mut instance = Instance::start(self).await?;
+        instance.describe().await.map_err(DescribeError::Failed)
+    }
+
     /// The plugin's name.
     pub fn plugin(&self) -> &Arc<str> {
         &self.identity.name
@@ -138,6 +148,11 @@ impl Generation {
         &self.identity.grants
     }
 
+    /// Where its buckets are.
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.identity.store
+    }
+
     /// What the plugin reads through `wasi:config/store`.
     pub(super) fn settings(&self) -> &Arc<WasiConfigVariables> {
         &self.settings
@@ -171,4 +186,15 @@ pub enum CheckError {
     /// Its own check failed.
     #[error("failed its self-check (on-load): {0}")]
     Refused(Failure),
+}
+
+/// Why a generation did not describe its messages.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    /// Its instance did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The call failed.
+    #[error("failed to describe its messages: {0}")]
+    Failed(Failure),
 }

@@ -16,6 +16,7 @@ use crate::event::Event;
 use crate::handler::{Accept, Batch, Failure, Handler, Reject, Request, Upgrade};
 use crate::message::Message;
 use crate::shard::Shard;
+use crate::store::Change;
 
 /// Handles events with the guests of a chain of plugins.
 pub struct Guest {
@@ -163,6 +164,10 @@ impl Handler for Guest {
         };
         event.chain.clone_from(&self.names);
         member.timer(event, name).await
+    }
+
+    async fn change(&self, event: &mut Box<Event>, change: &Change) -> Result<(), Failure> {
+        every!(self, event, |member| member.change(event, change))
     }
 
     async fn drain(&self, event: &mut Box<Event>) -> Result<(), Failure> {

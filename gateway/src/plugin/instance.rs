@@ -8,14 +8,15 @@ use wasmtime::Store;
 use super::call::{Budget, bounded, call};
 use super::context::Context;
 use super::contract::{
-    self, ContractError, Export, Inbound, MigrateState, OnClose, OnDrain, OnLoad, OnMessage,
-    OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
+    self, ContractError, Describe, Export, Inbound, MigrateState, OnClose, OnDelete, OnDrain,
+    OnLoad, OnMessage, OnMessages, OnOpen, OnSet, OnTimer, OnUpgrade, Signature, Verdict,
 };
 use super::generation::Generation;
 use super::packed::Packed;
 use super::slot::Slot;
 use crate::event::Event;
 use crate::handler::Failure;
+use crate::store::Change;
 
 /// A running copy of a plugin. After any failure but a handler's `err` it is dead and must be
 /// dropped: wasmtime does not let a trapped store be entered again.
@@ -31,6 +32,9 @@ pub(super) struct Instance {
     on_timer: Option<Export<OnTimer>>,
     migrate_state: Option<Export<MigrateState>>,
     on_load: Option<Export<OnLoad>>,
+    describe: Option<Export<Describe>>,
+    on_set: Option<Export<OnSet>>,
+    on_delete: Option<Export<OnDelete>>,
 }
 
 /// Why an instance did not start.
@@ -82,6 +86,9 @@ impl Instance {
             on_timer: optional_export(&mut store, &instance, exports.on_timer.as_ref())?,
             migrate_state: optional_export(&mut store, &instance, exports.migrate_state.as_ref())?,
             on_load: optional_export(&mut store, &instance, exports.on_load.as_ref())?,
+            describe: optional_export(&mut store, &instance, exports.describe.as_ref())?,
+            on_set: optional_export(&mut store, &instance, exports.on_set.as_ref())?,
+            on_delete: optional_export(&mut store, &instance, exports.on_delete.as_ref())?,
             store,
             suspended,
         })
@@ -111,6 +118,17 @@ impl Instance {
         let (result,) =
             call::<OnLoad>(&mut self.store, export, (), budget, &self.suspended).await?;
         result.map_err(Failure::Handler)
+    }
+
+    /// What the plugin says of its messages, if it says anything.
+    pub(super) async fn describe(&mut self) -> Result<Option<String>, Failure> {
+        let Some(export) = &self.describe else {
+            return Ok(None);
+        };
+        let budget = Budget::of(self.store.data().limits.load, "load");
+        let (description,) =
+            call::<Describe>(&mut self.store, export, (), budget, &self.suspended).await?;
+        Ok(Some(description))
     }
 
     pub(super) async fn on_upgrade(
@@ -246,6 +264,26 @@ impl Instance {
         let (result,) =
             call::<OnTimer>(&mut self.store, export, params, budget, &self.suspended).await?;
         result.map_err(Failure::Handler)
+    }
+
+    /// Tells the guest of a change in a bucket that it watches, if it exports the watcher.
+    pub(super) async fn on_change(&mut self, change: &Change) -> Result<(), Failure> {
+        let budget = self.store.data().budget;
+        let (Some(on_set), Some(on_delete)) = (&self.on_set, &self.on_delete) else {
+            return Ok(());
+        };
+        let bucket = self.store.data_mut().table.push(change.bucket.clone());
+        let bucket = bucket.map_err(|error| Failure::Trap(error.to_string()))?;
+        match &change.value {
+            Some(value) => {
+                let params = (bucket, &*change.key, &value[..]);
+                call::<OnSet>(&mut self.store, on_set, params, budget, &self.suspended).await
+            }
+            None => {
+                let params = (bucket, &*change.key);
+                call::<OnDelete>(&mut self.store, on_delete, params, budget, &self.suspended).await
+            }
+        }
     }
 
     pub(super) async fn on_close(

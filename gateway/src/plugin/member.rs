@@ -13,6 +13,7 @@ use crate::event::{Event, State};
 use crate::handler::{Batch, Failure, Request};
 use crate::message::{ConnectionId, Message};
 use crate::shard;
+use crate::store::Change;
 
 /// One plugin of a chain.
 pub(super) struct Member {
@@ -183,6 +184,14 @@ impl Member {
     pub(super) async fn timer(&self, event: &mut Box<Event>, name: &str) -> Result<(), Failure> {
         let id = event.connection().map(|ConnectionId(id)| id);
         event!(self, event, |instance| instance.on_timer(id, name))
+    }
+
+    pub(super) async fn change(
+        &self,
+        event: &mut Box<Event>,
+        change: &Change,
+    ) -> Result<(), Failure> {
+        event!(self, event, |instance| instance.on_change(change))
     }
 
     pub(super) async fn drain(&self, event: &mut Box<Event>) -> Result<(), Failure> {

@@ -116,6 +116,12 @@ async fn respond<H: Handler>(
     {
         return response;
     }
+    if let Some(client) = site.client()
+        && !is_upgrade(request.headers())
+        && let Some(response) = client.respond(&request)
+    {
+        return response;
+    }
     let on_upgrade = hyper::upgrade::on(&mut request);
     let Some((place, params)) = site.find(request.uri().path()) else {
         return Refused::ByUs(Refusal::Route).response(site);
@@ -229,7 +235,7 @@ async fn grant<H: Handler>(
     let ticket = site.admit_connection().ok_or(Refusal::Full)?;
     let request = describe(http, params, peer)?;
     let accept = ask(site, place, &request).await?;
-    validate(&accept, &request).map_err(|why| {
+    validate(&accept, &request, place.terms.limits.state).map_err(|why| {
         tracing::warn!(path = request.path, "upgrade failed: {why}");
         Refusal::Failed(why)
     })?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Plan;
 use super::compression::Offer;
 use super::gate::{Gate, Ticket};
+use crate::client::Client;
 use crate::config::{Origins, Route};
 use crate::connection::{Driver, SpareEvents, Terms};
 use crate::console::Console;
@@ -21,6 +22,7 @@ pub(super) struct Site<H> {
     router: matchit::Router<usize>,
     places: Vec<Place<H>>,
     console: Option<Arc<Console>>,
+    client: Option<Client>,
     gate: Arc<Gate>,
     draining: Arc<AtomicBool>,
     /// How long a client may take to send a request.
@@ -66,6 +68,7 @@ impl<H: Handler> Site<H> {
             router,
             places,
             console: plan.console.clone(),
+            client: server.client.then(Client::default),
             gate: plan.gate.clone(),
             draining: plan.draining.clone(),
             handshake_timeout: server.handshake_timeout,
@@ -83,6 +86,10 @@ impl<H: Handler> Site<H> {
 
     pub(super) fn console(&self) -> Option<&Arc<Console>> {
         self.console.as_ref()
+    }
+
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -58,7 +58,10 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H>(
             if shard.is_home(owner) {
                 let handler = (plan.handler)(shard.clone(), vec![pool.clone()]);
                 let lone = Lone::new(shard.clone(), handler, owner);
-                tokio::task::spawn_local(lone.tend_timers());
+                tokio::task::spawn_local(lone.clone().tend_timers());
+                if let Some(changes) = plan.registry.store().changes(owner) {
+                    tokio::task::spawn_local(lone.tell_changes(changes.clone()));
+                }
             }
         }
         let site = Site::new(driver, plan, &pools);

@@ -49,6 +49,7 @@ pub mod soak;
 pub mod stall;
 pub mod swap;
 pub mod target;
+pub mod timers;
 mod workload;
 
 pub use target::Target;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use tidegate_load::{
     chat, compare, connect, cpu, echo, fanout, floor, growth, idle, naive, report, soak, stall,
-    swap,
+    swap, timers,
 };
 
 /// Load generator and swap checker for WebSocket servers on this machine.
@@ -52,6 +52,8 @@ enum Command {
     Growth(growth::Options),
     /// Tidegate's memory, latency and drops when some subscribers stop reading.
     Stall(stall::Options),
+    /// What timers that are far from due cost Tidegate.
+    Timers(timers::Options),
     /// The cheapest possible server, to compare with.
     Floor(FloorArguments),
     /// The server one writes first, to compare with: tokio-tungstenite with its default settings.
@@ -102,6 +104,7 @@ fn run(cli: Cli) -> Result<bool> {
         Command::Compare(options) => report::print("compare", &compare::run(&options)?, json),
         Command::Growth(options) => report::print("growth", &growth::run(&options)?, json),
         Command::Stall(options) => report::print("stall", &stall::run(&options)?, json),
+        Command::Timers(options) => report::print("timers", &timers::run(&options)?, json),
         Command::Floor(arguments) => serve(&arguments),
         Command::Naive(arguments) => naive::serve(arguments.listen).map(|()| true),
     }

@@ -101,8 +101,14 @@ pub(super) fn describe(
     })
 }
 
-/// What a handler may put into a 101.
-pub(super) fn validate(accept: &Accept, request: &Request) -> Result<(), String> {
+/// What a handler may put into a 101, and keep for the connection: at most `state_max` bytes.
+pub(super) fn validate(accept: &Accept, request: &Request, state_max: usize) -> Result<(), String> {
+    let state = accept.states.largest();
+    if state > state_max {
+        return Err(format!(
+            "the handler accepted with a state of {state} bytes, over `limits.state` of the route ({state_max})"
+        ));
+    }
     if let Some(subprotocol) = &accept.subprotocol
         && !request.subprotocols.contains(subprotocol)
     {

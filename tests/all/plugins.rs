@@ -4,3 +4,4 @@ mod chat;
 mod echo;
 mod envelope;
 mod pubsub;
+mod rooms;

@@ -4,4 +4,5 @@ mod chat;
 mod echo;
 mod envelope;
 mod pubsub;
+mod registry;
 mod rooms;

@@ -3,6 +3,7 @@
 mod chat;
 mod echo;
 mod envelope;
+mod presence;
 mod pubsub;
 mod registry;
 mod rooms;

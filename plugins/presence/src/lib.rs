@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::{
     Accept, Call, CloseCause, Connection, Fault, Handler, Message, Reject, Request, Result, Router,
-    Routes, State, Timer, members, store, subscriber_count, valid,
+    Routes, State, Timer, members, subscriber_count, valid,
 };
 
 use messages::{Headcount, SetStatus, Shown, Users, Who};
@@ -48,10 +48,6 @@ struct Watcher {
 }
 
 impl Handler for Presence {
-    fn on_load() -> Result {
-        Ok(store::bucket(person::BUCKET).map(drop)?)
-    }
-
     fn on_upgrade(request: Request) -> Result<Accept, Reject> {
         let user = request.query("user").unwrap_or_default();
         if !(1..=NAME_MAX).contains(&user.len()) {

@@ -10,7 +10,7 @@ use crate::messages::{Shown, Status};
 use crate::{topic, topic_of_watchers};
 
 /// The bucket of all users, by name.
-pub(crate) const BUCKET: &str = "presence";
+const BUCKET: &str = "presence";
 
 /// A user, as the store has them.
 #[derive(Default, Serialize, Deserialize)]

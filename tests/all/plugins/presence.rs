@@ -5,8 +5,7 @@ use tokio_tungstenite::tungstenite::Error;
 
 use super::envelope::{hears, refused, request};
 use crate::client::Client;
-use crate::gateway::{Gateway, Setup, tidegate};
-use crate::guests;
+use crate::gateway::{Gateway, Setup};
 
 /// Consecutive connections are on different shards.
 fn on_two_shards() -> Setup {
@@ -179,20 +178,15 @@ async fn last_seen_survives_a_gateway_that_was_killed() {
     bob.silent().await;
 }
 
-#[test]
-fn without_a_grant_it_does_not_load() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("tidegate.toml");
-    let text = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\n[[plugin]]\nname = \"presence\"\npath = {:?}\n\
-         [[route]]\npath = \"/\"\nplugins = [\"presence\"]\n",
-        guests::path("presence")
-    );
-    std::fs::write(&config, text).unwrap();
-    let output = tidegate(&["run".as_ref(), "--config".as_ref(), config.as_ref()], &[]);
-    assert!(!output.status.success());
-    let words = String::from_utf8(output.stderr).unwrap();
-    assert!(words.contains("grants.store"), "{words}");
+#[tokio::test]
+async fn without_a_grant_the_log_says_what_to_grant() {
+    let gateway = Gateway::with("presence").start().await;
+    let mut ann = connect(&gateway, "ann").await;
+    let set = json!({"type": "set-status", "status": "busy"});
+    assert_eq!(refused(&mut ann, set).await["code"], "internal");
+    gateway
+        .until_log("name it in grants.store of the plugin")
+        .await;
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! What plugins keep beyond their connections: buckets of keys and values, one store for the whole
 //! process. It knows neither WebAssembly nor sockets.
 //!
-//! Memory is what everything reads. With a file a write is also in the [`journal`], whose thread
+//! Memory is what everything reads. With a file a write is also in the `journal`, whose thread
 //! commits what has come meanwhile as one group; the writer waits for that ([`Pending`]), nobody
 //! else does. What a bucket's watchers are to hear goes into their [`Changes`] in the order of the
 //! writes.
 //!
 //! - [`Bucket`]: one bucket: limits, locking, the order of everything
 //! - `entries`: its keys and values, a pure data structure
-//! - [`journal`]: the group commit; `disk`: the file; `rehearsal`: trying a file without changing it
+//! - `journal`: the group commit; `disk`: the file; `rehearsal`: trying a file without changing it
 //! - [`Changes`]: what a watcher has yet to hear
 
 mod bucket;

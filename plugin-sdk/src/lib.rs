@@ -37,7 +37,8 @@
 //! Build it with `cargo build --release --target wasm32-wasip2`; the gateway loads
 //! `target/wasm32-wasip2/release/<crate>.wasm` and swaps it in, while clients stay connected, when it is built anew.
 //! What a plugin prints goes to the gateway's log under the plugin's name; [`log`] has lines with levels, and [`config`]
-//! what the gateway's configuration tells the plugin. It has no files, network or environment.
+//! what the gateway's configuration tells the plugin. It has no files and no environment, and of the network what
+//! [`http`] reaches: the servers that it was granted.
 //!
 //! A plugin compiles for other targets as well, so functions of its own can be tested with `cargo test`; what asks the
 //! gateway for something panics there.

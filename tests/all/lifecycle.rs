@@ -10,6 +10,8 @@ use crate::gateway::{Gateway, Setup};
 /// A connection that hears of all that open and close.
 async fn auditor(gateway: &Gateway) -> Client {
     let mut auditor = gateway.connect("/?audit").await;
+    // The answer comes behind its `on_open`: it listens now.
+    auditor.ask("ready").await;
     // Its answer comes after its `on-open`, which subscribes.
     assert_eq!(auditor.ask("ready").await, "ready");
     auditor

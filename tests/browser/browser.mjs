@@ -46,6 +46,8 @@ export function pages() {
     const page = await browser.newPage();
     t.after(() => page.close());
     page.setDefaultTimeout(PATIENCE);
+    const { promise: late, timer } = patience(t.name);
+    t.after(() => clearTimeout(timer));
     page.on("pageerror", (error) => console.error("in the page:", error));
     const { port } = server.address();
     await page.goto(`http://127.0.0.1:${port}/?gateway=${encodeURIComponent(gateway.address)}`);
@@ -54,6 +56,17 @@ export function pages() {
     for (const name of ["kill", "drain", "start", "pause", "resume", "reload"]) {
       await page.exposeFunction(name, (...given) => gateway[name](...given));
     }
-    return page.evaluate(body, argument);
+    return Promise.race([page.evaluate(body, argument), late]);
   };
+}
+
+/** Rejects when it has run out. */
+function patience(name) {
+  let timer;
+  const promise = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`"${name}" still waits after ${PATIENCE} ms`)), PATIENCE);
+  });
+  // The page may have failed before.
+  promise.catch(() => {});
+  return { promise, timer };
 }

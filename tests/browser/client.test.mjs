@@ -26,19 +26,20 @@ test("a request that is refused fails with the handler's own code, message and d
   const gateway = await Gateway.start(t);
   const found = await run(t, gateway, async () => {
     const gate = open();
-    const refused = await failure(gate.request("nonsense", { a: 1 }));
+    const refused = await failure(gate.request("refuse", { a: 1 }));
     // Nobody waits for the answer to a send.
     const error = next(gate, "error");
-    await gate.send("nonsense", 2);
-    return { refused, sent: (await error).error.details, after: await gate.request("echo", 3) };
+    await gate.send("refuse", 2);
+    const { error: sent, requestId } = await error;
+    return { refused, sent: [sent.details, requestId], after: await gate.request("echo", 3) };
   });
   assert.deepEqual(found.refused, {
     name: "TidegateError",
-    code: "unknown-type",
-    message: 'nothing is called "nonsense"',
+    code: "spoilt",
+    message: "all in vain",
     details: { a: 1 },
   });
-  assert.equal(found.sent, 2);
+  assert.deepEqual(found.sent, [2, undefined]);
   assert.equal(found.after, 3);
 });
 
@@ -76,7 +77,7 @@ test("an event reaches its listeners and those of all, until they end", async (t
     });
     await gate.subscribe("subscribe", { topic: "tea" }).ready;
     gate.on("said", () => { throw new Error("a listener's own"); });
-    const off = gate.on("said", (payload, { type, id, timestamp }) => heard.push([type, id, timestamp, payload]));
+    const off = gate.on("said", (payload, { type, id, timestamp }) => heard.push([type, typeof id, timestamp <= Date.now(), payload]));
     gate.on("*", (payload, { type }) => heard.push(["*", type, payload]));
     const publish = (event, payload) => gate.request("publish", { topic: "tea", event, payload });
     await publish("said", "a");
@@ -86,7 +87,7 @@ test("an event reaches its listeners and those of all, until they end", async (t
     return { heard, errors };
   });
   assert.deepEqual(found.heard, [
-    ["said", "e-1", 1, "a"],
+    ["said", "string", true, "a"],
     ["*", "said", "a"],
     ["*", "left", "b"],
     ["*", "said", "c"],
@@ -126,13 +127,16 @@ test("text and bytes that are no envelope go out and come in as they are", async
     gate.addEventListener("message", ({ data }) => came.push(typeof data === "string" ? data : [...new Uint8Array(data)]));
     await gate.sendRaw("plain");
     await gate.sendRaw("[1]");
-    await gate.sendRaw("{ not JSON");
     await gate.sendRaw(Uint8Array.of(7, 8));
     await gate.sendRaw(new Blob([Uint8Array.of(9)]));
-    await gate.request("binary");
-    return came;
+    await gate.subscribe("subscribe", { topic: "tea" }).ready;
+    await gate.request("binary", { topic: "tea" });
+    const error = next(gate, "error");
+    await gate.sendRaw("{ not JSON");
+    return { came, code: (await error).error.code };
   });
-  assert.deepEqual(found, ["plain", "[1]", "{ not JSON", [7, 8], [9], [0, 1, 254, 255]]);
+  assert.deepEqual(found.came, ["plain", "[1]", [7, 8], [9], [0, 1, 254, 255]]);
+  assert.equal(found.code, "invalid-json");
 });
 
 test("sends wait while a gateway does not read, and arrive when it does", async (t) => {
@@ -198,7 +202,7 @@ test("a subscription ends with its undo, and fails as its request does", async (
     const { request, payload } = await told;
     return { counts, refused, told: [request, payload] };
   });
-  assert.deepEqual(found.counts, [{ topic: "tea" }, 1, 0]);
+  assert.deepEqual(found.counts, [null, 1, 0]);
   assert.equal(found.refused.code, "unknown-type");
   assert.deepEqual(found.told, ["nonsense", 1]);
 });

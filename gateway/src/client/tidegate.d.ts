@@ -65,9 +65,13 @@ export interface Options {
   };
   /** What close codes mean, over the table in `tidegate.js`: `{ 4001: "retry" }`. Without an entry 4000-4999 stop. */
   codes?: Record<number, Verdict>;
-  /** How much the socket may hold before sends wait. Default 1 MiB: some frames of video, half a second of a slow line. */
+  /**
+   * How much the socket may hold before sends wait. Default 1 MiB: some frames of video, half a second of a slow line.
+   */
   highWater?: number;
-  /** How much may wait beside the socket. Default 4 MiB: a minute's talk, not a phone's memory. Beyond it: `queue-full`. */
+  /**
+   * How much may wait beside the socket. Default 4 MiB: a minute's talk, not a phone's memory. Beyond it: `queue-full`.
+   */
   queue?: number;
   /** How many requests may be unanswered. Default 1000: more is a loop without `await`. Beyond it: `queue-full`. */
   inFlight?: number;
@@ -78,9 +82,17 @@ export interface Options {
   sse?: "fallback" | "never" | "only";
   /** How many WebSockets must fail in a row, none having ever opened, before the fallback. Default 3. */
   sseAfter?: number;
-  /** Whether server-sent events are accompanied by a POST to the same URL for each message. Default false: the plugin must
-   * answer plain HTTP too. */
+  /**
+   * Whether server-sent events are accompanied by a POST to the same URL for each message. Default false: the plugin
+   * must
+   * answer plain HTTP too.
+   */
   post?: boolean;
+  /**
+   * Whether server-sent events and their POSTs carry cookies, as of `fetch`; WebSockets always do. Default `"same-
+   * origin"`.
+   */
+  credentials?: RequestCredentials;
   /** A number from 0 to 1, exclusive. Default `Math.random`; tests give their own. */
   random?: () => number;
   /** Default the global one, which Node has from version 22. */
@@ -100,7 +112,8 @@ export interface Cause {
 }
 
 /** The codes of this client's own errors. */
-export type ErrorCode = "timeout" | "closed" | "aborted" | "queue-full" | "overflow" | "receive-only" | "http" | "unknown";
+export type ErrorCode =
+  | "timeout" | "closed" | "aborted" | "queue-full" | "overflow" | "receive-only" | "http" | "unknown";
 
 /** What requests, sends and subscriptions are rejected with. */
 export class TidegateError extends Error {
@@ -137,7 +150,9 @@ export interface GateEventMap {
 
 /** A subscription that outlives connections. */
 export interface Subscription<Reply> {
-  /** Resolves with the first answer. Rejects when that is an error, when there is none in time, or when the gate closes. */
+  /**
+   * Resolves with the first answer. Rejects when that is an error, when there is none in time, or when the gate closes.
+   */
   readonly ready: Promise<Reply>;
   /** Does not ask again, and sends the request that undoes it, if there is one and a connection to undo it on. */
   unsubscribe(): Promise<void>;

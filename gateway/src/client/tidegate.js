@@ -11,7 +11,7 @@
  *
  * What goes over the connection, each message one JSON object:
  *
- *     request  { type, id, timestamp, payload }               timestamps are milliseconds since 1970
+ *     request  { type, id, timestamp, payload }               milliseconds since 1970; `send` has no id
  *     answer   { type, requestId, success: true, data }
  *     refusal  { type, requestId, success: false, error: { code, message, details } }
  *     event    { type, id, timestamp, payload }
@@ -45,6 +45,7 @@ const DEFAULTS = {
   sse: "fallback",
   sseAfter: 3,
   post: false,
+  credentials: "same-origin",
   random: Math.random,
 };
 
@@ -220,7 +221,8 @@ export class Gate extends EventTarget {
 
   /** Sends a message that has no answer. Resolves when the socket has room for more: await it to keep its pace. */
   async send(type, payload) {
-    return this.sendRaw(this.#envelope(this.#nextId(), type, payload));
+    // Without an id a handler with nothing to tell does not answer.
+    return this.sendRaw(envelope(undefined, type, payload));
   }
 
   /** Sends text or bytes as they are. Resolves as `send` does. */
@@ -236,7 +238,7 @@ export class Gate extends EventTarget {
     if (signal?.aborted) throw aborted(type, signal);
     if (this.#pending.size >= inFlight) throw new TidegateError("queue-full", `${inFlight} requests are unanswered`);
     const [id, answer] = [this.#nextId(), deferred()];
-    const data = this.#envelope(id, type, payload);
+    const data = envelope(id, type, payload);
     const call = { answer, retry, sent: false };
     call.item = { data, size: sizeOf(data), settle: (error) => (error ? answer.reject(error) : (call.sent = true)) };
     const late = () => answer.reject(new TidegateError("timeout", `no answer to "${type}" within ${timeout} ms`));
@@ -499,10 +501,6 @@ export class Gate extends EventTarget {
     this.#count += 1;
     return `${this.#prefix}-${this.#count}`;
   }
-
-  #envelope(id, type, payload) {
-    return JSON.stringify({ type, id, timestamp: Date.now(), payload });
-  }
 }
 
 /** A WebSocket. */
@@ -607,8 +605,8 @@ class Stream {
     const headers = { accept: "text/event-stream" };
     if (this.#lastEventId) headers["last-event-id"] = this.#lastEventId;
     const timer = setTimeout(() => this.close(), this.#options.connectTimeout);
-    const { fetch } = this.#options;
-    const answer = fetch(this.#url, { headers, signal: this.#abort.signal, cache: "no-store" });
+    const { fetch, credentials } = this.#options;
+    const answer = fetch(this.#url, { headers, credentials, signal: this.#abort.signal, cache: "no-store" });
     return answer.finally(() => clearTimeout(timer));
   }
 
@@ -630,9 +628,9 @@ class Stream {
 
   async #post(data) {
     const type = typeof data === "string" ? "application/json" : "application/octet-stream";
-    const { fetch, timeout } = this.#options;
+    const { fetch, timeout, credentials } = this.#options;
     const signal = AbortSignal.timeout(Math.min(timeout, TIMER_MAX));
-    const request = { method: "POST", headers: { "content-type": type }, body: data, signal };
+    const request = { method: "POST", headers: { "content-type": type }, body: data, credentials, signal };
     const response = await fetch(this.#url, request).catch((cause) => {
       throw new TidegateError("http", `the POST failed: ${cause}`, undefined, { cause });
     });
@@ -651,6 +649,10 @@ function deferred() {
   const parts = {};
   parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
   return parts;
+}
+
+function envelope(id, type, payload) {
+  return JSON.stringify({ type, id, timestamp: Date.now(), payload });
 }
 
 function parse(text) {

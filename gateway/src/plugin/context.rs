@@ -24,6 +24,8 @@ const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// Handles that an instance may hold, of buckets, streams, requests and the like: far more than one
 /// event needs. A guest that never drops them is told so or traps, and is not given our memory.
 pub(super) const RESOURCES_MAX: usize = 10_000;
+/// Bytes of one set of HTTP header fields that a guest makes: what servers take of a head.
+const FIELDS_MAX: usize = 16 << 10;
 
 /// What the host functions of one instance work on.
 pub(super) struct Context {
@@ -72,6 +74,8 @@ impl Context {
         suspended: Arc<AtomicBool>,
     ) -> Self {
         let limits = generation.limits().clone();
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS_MAX);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         let log = GuestLog::new(generation.plugin(), generation.number());
@@ -95,7 +99,7 @@ impl Context {
                 .allow_udp(false)
                 .build(),
             log,
-            http: WasiHttpCtx::new(),
+            http,
             outgoing,
             table,
             grants: generation.grants().clone(),

@@ -157,7 +157,8 @@ fn is_plain<H: Handler>(site: &Site<H>, request: &HttpRequest) -> bool {
         let found = site.find(request.uri().path());
         found.is_some_and(|(place, _)| place.event_stream)
     };
-    !is_upgrade(request.headers()) && !(events::is_wanted(request) && streams())
+    let about_events = events::is_wanted(request) || events::asking_first(request).is_some();
+    !is_upgrade(request.headers()) && !(about_events && streams())
 }
 
 async fn respond<H: Handler>(
@@ -166,16 +167,7 @@ async fn respond<H: Handler>(
     mut request: HttpRequest,
     held: &Held<H>,
 ) -> Response<Body> {
-    if let Some(console) = site.console()
-        && !is_upgrade(request.headers())
-        && let Some(response) = console.respond(&request)
-    {
-        return response;
-    }
-    if let Some(client) = site.client()
-        && !is_upgrade(request.headers())
-        && let Some(response) = client.respond(&request)
-    {
+    if let Some(response) = serve_file(site, &request) {
         return response;
     }
     if is_plain(site, &request) {
@@ -188,6 +180,14 @@ async fn respond<H: Handler>(
     let Some((place, params)) = site.find(request.uri().path()) else {
         return Refused::ByUs(Refusal::Route).response(site);
     };
+    if place.event_stream
+        && let Some(origin) = events::asking_first(&request)
+    {
+        if !origin::allows(&place.origins, request.headers()) {
+            return Refused::ByUs(Refusal::Origin).response(site);
+        }
+        return events::go_ahead(&place.origins, origin);
+    }
     if place.event_stream && events::is_wanted(&request) {
         return match grant(site, place, params, peer, &request).await {
             Ok(granted) => held.handover.leave(granted).await,
@@ -238,6 +238,15 @@ async fn respond<H: Handler>(
         }
     });
     response
+}
+
+/// Answers what comes before the routes: the console's page and the browser client.
+fn serve_file<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Option<Response<Body>> {
+    if is_upgrade(request.headers()) {
+        return None;
+    }
+    let page = site.console().and_then(|console| console.respond(request));
+    page.or_else(|| site.client().and_then(|client| client.respond(request)))
 }
 
 /// A connection that the handler has granted.

@@ -27,6 +27,8 @@ async fn a_close_frame_is_echoed_with_its_code_and_reason() {
 async fn an_empty_close_frame_is_answered_with_an_empty_one() {
     let gateway = Gateway::with("lifecycle").start().await;
     let mut audit = gateway.connect("/?audit").await;
+    // The answer comes behind its `on_open`: it listens now.
+    audit.ask("ready").await;
     let mut raw = upgraded(&gateway).await;
     let opened = audit.recv().await;
     raw.write(&frame(CLOSE, b"")).await;
@@ -63,6 +65,8 @@ async fn a_close_frame_that_breaks_a_rule_is_closed_for_it() {
 async fn what_follows_the_peers_close_frame_is_ignored() {
     let gateway = Gateway::with("lifecycle").start().await;
     let mut audit = gateway.connect("/?audit").await;
+    // The answer comes behind its `on_open`: it listens now.
+    audit.ask("ready").await;
     let mut raw = upgraded(&gateway).await;
     let opened = audit.recv().await;
     let sent = [

@@ -13,7 +13,9 @@ async fn audited(limits: &str) -> (Gateway, Client) {
         .route_limits(limits)
         .start()
         .await;
-    let audit = gateway.connect("/?audit").await;
+    let mut audit = gateway.connect("/?audit").await;
+    // The answer comes behind its `on_open`: it listens now.
+    audit.ask("ready").await;
     (gateway, audit)
 }
 

@@ -110,6 +110,8 @@ async fn a_violation_behind_messages_comes_after_their_answers() {
 async fn a_handler_is_told_which_rule_was_broken() {
     let gateway = Gateway::with("lifecycle").start().await;
     let mut audit = gateway.connect("/?audit").await;
+    // The answer comes behind its `on_open`: it listens now.
+    audit.ask("ready").await;
     let mut raw = upgraded(&gateway).await;
     let opened = audit.recv().await;
     let id = opened.strip_prefix("open ").unwrap();

@@ -1,9 +1,10 @@
 // Uses of the client that must compile, and such that must not: each of these has a line that says so.
 
 import { connect, Gate, TidegateError, reconnectWait } from "../../../gateway/src/client/tidegate.js";
-import type { Cause, Envelope, Options } from "../../../gateway/src/client/tidegate.js";
+import type { Cause, Envelope as Event, Options } from "../../../gateway/src/client/tidegate.js";
+import type { Messages as Envelope } from "./envelope.gen.js";
 
-// As `tidegate types` prints it.
+// By hand, for all that types can be.
 export interface Join {
   room: string;
   name?: string;
@@ -29,7 +30,7 @@ export async function right(signal: AbortSignal): Promise<number> {
   const left: null = await gate.request("leave");
   await gate.send("join", { room: "tea", name: "ann" });
   await gate.sendRaw(new Uint8Array(3));
-  const off: () => void = gate.on("joined", ({ members }, event: Envelope<"joined", Joined>) => members.push(event.id));
+  const off: () => void = gate.on("joined", ({ members }, event: Event<"joined", Joined>) => members.push(event.id));
   gate.on("*", (payload: Joined | string, { type }) => console.log(type, payload));
   for await (const name of gate.events("left", { buffer: 10 })) name.toUpperCase();
   const subscription = gate.subscribe("join", { room: "tea" }, { undo: "leave", undoPayload: null });
@@ -68,6 +69,18 @@ export async function wrong(): Promise<void> {
   // @ts-expect-error: it is made by `connect`
   new Gate();
   console.log(reply, options);
+}
+
+// As `tidegate types` prints it, by `run`.
+export async function generated(): Promise<number> {
+  const gate = connect<Envelope>("/rooms/tea");
+  await gate.subscribe("subscribe", { topic: "tea" }, { undo: "unsubscribe" }).ready;
+  gate.on("welcome", (lastEventId: string | null) => console.log(lastEventId));
+  await gate.send("never");
+  // @ts-expect-error: a field is missing
+  await gate.request("publish", { topic: "tea", event: "said" });
+  const { connection } = await gate.request("who");
+  return connection + (await gate.request("subscribers", { topic: "tea" }));
 }
 
 // Without types of messages everything may be said, and what comes must be looked at.

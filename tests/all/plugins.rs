@@ -2,3 +2,8 @@
 
 mod chat;
 mod echo;
+mod envelope;
+mod presence;
+mod pubsub;
+mod registry;
+mod rooms;

@@ -14,6 +14,7 @@ mod check;
 mod document;
 mod environment;
 mod gateway;
+mod origin;
 mod plugin;
 mod route;
 mod store;
@@ -24,6 +25,7 @@ mod wording;
 mod tests;
 
 pub use gateway::{Admin, Cache, Engine, Log, LogFormat, Server, Token};
+pub use origin::Origin;
 pub use plugin::{OnRefusedState, Plugin, PluginGrants, PluginLimits};
 pub use route::{
     Compression, CompressionMode, OnError, OnFailure, Origins, Route, RouteLimits, SlowConsumer,

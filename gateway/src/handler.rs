@@ -7,6 +7,8 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+
 use crate::close::CloseCause;
 use crate::event::{Event, States};
 use crate::message::Message;
@@ -141,6 +143,25 @@ pub trait Handler: 'static {
         event: &mut Box<Event>,
         request: &Request,
     ) -> impl Future<Output = Result<Upgrade, Failure>>;
+
+    /// The place in the chain of the first plugin that answers plain HTTP requests just now.
+    fn responder(&self) -> Option<usize>;
+
+    /// Has the plugins in front of that place decide on a plain request, as on an upgrade.
+    fn admit(
+        &self,
+        event: &mut Box<Event>,
+        request: &Request,
+        responder: usize,
+    ) -> impl Future<Output = Result<Upgrade, Failure>>;
+
+    /// Has the plugin at that place answer a plain request.
+    fn respond(
+        &self,
+        event: &mut Box<Event>,
+        responder: usize,
+        request: hyper::Request<Bytes>,
+    ) -> impl Future<Output = Result<hyper::Response<Bytes>, Failure>>;
 
     /// A connection has opened.
     fn open(

@@ -34,6 +34,7 @@ pub mod heartbeat;
 pub mod hub;
 pub mod message;
 pub mod outbox;
+pub mod pieces;
 pub mod plugin;
 pub mod server;
 pub mod shard;

@@ -2,7 +2,8 @@
 
 use crate::bindings::tidegate::plugin::{host, types};
 use crate::{
-    CloseCause, Handler, Message, Migrator, Request, Result, Verdict, Watcher, connection,
+    CloseCause, Handler, HttpHandler, Message, Migrator, Request, Result, Verdict, Watcher,
+    connection,
 };
 
 pub use crate::bindings::describing::exports::tidegate::plugin::describer::Guest as Describer;
@@ -12,6 +13,8 @@ pub use crate::bindings::exports::tidegate::plugin::handler::Guest as Events;
 pub use crate::bindings::exports::tidegate::plugin::lifecycle::Guest as Lifecycle;
 pub use crate::bindings::exports::tidegate::plugin::timer::Guest as Timers;
 pub use crate::bindings::exports::tidegate::plugin::upgrader::Guest as Upgrader;
+pub use crate::bindings::http_client::wasi::http::types::{IncomingRequest, ResponseOutparam};
+pub use crate::bindings::http_plugin::exports::wasi::http::incoming_handler::Guest as IncomingHandler;
 pub use crate::bindings::migrating::exports::tidegate::plugin::migrator::Guest as StateMigrator;
 pub use crate::bindings::tidegate::plugin::types::{
     Accept, CloseCause as Cause, Connection as Id, MessageResult, Reject,
@@ -27,6 +30,7 @@ pub use crate::bindings::watching::exports::wasi::keyvalue::watcher::Guest as St
 /// | word | trait |
 /// | --- | --- |
 /// | `describe` | [`Routes`](crate::Routes): describes its messages, for `tidegate types` |
+/// | `http` | [`HttpHandler`](crate::HttpHandler): answers plain HTTP requests |
 /// | `migrate` | [`Migrator`](crate::Migrator): takes over the states of the version before |
 /// | `watch` | [`Watcher`](crate::Watcher): hears of changes in the store |
 #[macro_export]
@@ -183,8 +187,31 @@ macro_rules! export_more {
             let _ = <TidegateWatcher as tidegate_export::StoreWatcher>::on_set;
         };
     };
+    (http $handler:ty) => {
+        const _: () = {
+            use $crate::export as tidegate_export;
+
+            struct TidegateHttp;
+
+            impl tidegate_export::IncomingHandler for TidegateHttp {
+                fn handle(
+                    request: tidegate_export::IncomingRequest,
+                    out: tidegate_export::ResponseOutparam,
+                ) {
+                    tidegate_export::on_request::<$handler>(request, out)
+                }
+            }
+
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::http_plugin::export_http_plugin!(
+                TidegateHttp with_types_in $crate::bindings::http_plugin
+            );
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <TidegateHttp as tidegate_export::IncomingHandler>::handle;
+        };
+    };
     ($other:ident $handler:ty) => {
-        ::core::compile_error!("`export!` knows `describe`, `migrate` and `watch`");
+        ::core::compile_error!("`export!` knows `describe`, `http`, `migrate` and `watch`");
     };
 }
 
@@ -208,6 +235,10 @@ fn settle(event: &str, key: &str, result: Result) {
         host::discard();
         eprintln!("{event} of {key:?}: {error}");
     }
+}
+
+pub fn on_request<H: HttpHandler>(request: IncomingRequest, out: ResponseOutparam) {
+    crate::http::answer::<H>(request, out);
 }
 
 pub const fn check<P: Events + Batches + Upgrader + Drainer + Timers + Lifecycle>() {}

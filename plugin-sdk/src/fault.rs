@@ -109,7 +109,7 @@ impl Fault {
     /// Logs what only the log is told.
     pub(crate) fn log(&self, kind: &str) {
         if let Some(log) = &self.log {
-            eprintln!("failed to handle a message of type {kind:?}: {log}");
+            crate::log::error!("failed to handle a message of type {kind:?}: {log}");
         }
     }
 }

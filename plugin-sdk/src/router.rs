@@ -82,7 +82,7 @@ use names::Names;
 /// fn logged(call: &Call, next: Next) -> Result<(), Fault> {
 ///     let outcome = next.run(call);
 ///     if let Err(fault) = &outcome {
-///         println!("{} from {}: {fault}", call.kind(), call.connection());
+///         tidegate_sdk::log::info!("{} failed: {fault}", call.kind());
 ///     }
 ///     outcome
 /// }

@@ -79,6 +79,13 @@ impl prometheus_client::collector::Collector for Snapshot {
         self.family(encoder, "drops", "Messages not delivered", "reason", |c| {
             &c.drops
         })?;
+        self.family(
+            encoder,
+            "outgoing_requests",
+            "HTTP requests that plugins sent",
+            "result",
+            |c| &c.outgoing,
+        )?;
         self.compression(encoder)?;
         self.counter(encoder, "messages", "Messages received", |c| &c.messages)?;
         self.counter(encoder, "deliveries", "Messages put into outboxes", |c| {

@@ -29,7 +29,7 @@ pub struct Server {
     pub connections: usize,
     /// How long a client may take from connecting to the end of its request's head. Default
     /// `"10s"`: slow phones make it, and sockets that say nothing do not pile up. Then the socket
-    /// is closed.
+    /// is closed; so is one that takes nothing of an HTTP response for as long.
     #[serde(deserialize_with = "units::duration")]
     pub handshake_timeout: Duration,
     /// Bytes of a request's head. Default `"16KiB"`: room for large cookies, as most servers give;

@@ -115,7 +115,7 @@ fn defaults_pass_the_rules_for_what_is_written() {
         path = "chat.wasm"
         watch = true
         history = 5
-        limits = { deadline = "50ms", wait = "5s", load = "2s", memory = "64MiB", instances = 64, effects = "16MiB", changes = 1024 }
+        limits = { deadline = "50ms", wait = "5s", load = "2s", memory = "64MiB", instances = 64, effects = "16MiB", timers = 1024, timer = "10ms", pinned = 1024, changes = 1024, http_requests = 32, http_connect = "2s", http_first_byte = "3s", http_timeout = "4s", http_request_body = "1MiB", http_response_body = "4MiB" }
         [[route]]
         path = "/rooms/{room}"
         plugins = ["chat"]
@@ -125,6 +125,8 @@ fn defaults_pass_the_rules_for_what_is_written() {
         [route.limits]
         message = "16MiB"
         outbox = "1MiB"
+        body = "1MiB"
+        body_timeout = "30s"
         idle = "120s"
         ping = "30s"
         pong = "20s"

@@ -111,6 +111,23 @@ impl Handler for Rc<Fake> {
         Ok(Upgrade::Accept(Accept::default()))
     }
 
+    fn responder(&self) -> Option<usize> {
+        None
+    }
+
+    async fn admit(&self, _: &mut Box<Event>, _: &Request, _: usize) -> Result<Upgrade, Failure> {
+        Ok(Upgrade::Accept(Accept::default()))
+    }
+
+    async fn respond(
+        &self,
+        _: &mut Box<Event>,
+        _: usize,
+        _: hyper::Request<Bytes>,
+    ) -> Result<hyper::Response<Bytes>, Failure> {
+        Err(Failure::Unavailable("it answers none".to_owned()))
+    }
+
     async fn open(&self, _: &mut Box<Event>, request: &Request) -> Result<(), Failure> {
         self.note(format!("open {}", request.path));
         self.opens.borrow().clone()

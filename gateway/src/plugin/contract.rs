@@ -9,10 +9,8 @@ use std::marker::PhantomData;
 use wasmtime::Store;
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, ComponentType, Func, Instance, Lift,
-    Lower, Resource, TypedFunc, WasmList, WasmStr,
+    Lower, TypedFunc, WasmList, WasmStr,
 };
-
-use super::keyvalue::Handle;
 
 /// Versions the gateway speaks; wasmtime matches any 0.1.x to it.
 pub(super) const VERSION: &str = "0.1.0";
@@ -28,6 +26,7 @@ const TIMER: &str = "tidegate:plugin/timer@0.1.0";
 const MIGRATOR: &str = "tidegate:plugin/migrator@0.1.0";
 const DESCRIBER: &str = "tidegate:plugin/describer@0.1.0";
 const WATCHER: &str = "wasi:keyvalue/watcher@0.2.0-draft2";
+const INCOMING_HANDLER: &str = "wasi:http/incoming-handler@0.2.12";
 const LIFECYCLE: &str = "tidegate:plugin/lifecycle@0.1.0";
 
 type Fields<'a> = Vec<(&'a str, &'a [u8])>;
@@ -273,22 +272,6 @@ signatures! {
     Describe() -> String;
 }
 
-/// Functions of `wasi:keyvalue/watcher`, which return nothing.
-macro_rules! watcher_signatures {
-    ($($name:ident($($param:ty),*);)*) => {$(
-        pub(super) struct $name;
-        impl Signature for $name {
-            type Params<'a> = ($($param,)*);
-            type Results = ();
-        }
-    )*};
-}
-
-watcher_signatures! {
-    OnSet(Resource<Handle>, &'a str, &'a [u8]);
-    OnDelete(Resource<Handle>, &'a str);
-}
-
 /// An exported function of an instance whose types have been checked.
 pub(super) struct Export<S> {
     func: Func,
@@ -350,6 +333,7 @@ pub(super) struct Exports {
     pub(super) on_drain: Option<Function>,
     pub(super) on_timer: Option<Function>,
     pub(super) migrate_state: Option<Function>,
+    pub(super) on_request: Option<Function>,
     pub(super) on_load: Option<Function>,
     pub(super) describe: Option<Function>,
     pub(super) on_set: Option<Function>,
@@ -424,6 +408,7 @@ impl Exports {
             on_drain: function(DRAINER, "on-drain")?,
             on_timer: function(TIMER, "on-timer")?,
             migrate_state: function(MIGRATOR, "migrate-state")?,
+            on_request: function(INCOMING_HANDLER, "handle")?,
             on_load: function(LIFECYCLE, "on-load")?,
             describe: function(DESCRIBER, "describe")?,
             on_set: function(WATCHER, "on-set")?,

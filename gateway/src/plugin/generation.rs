@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::sync::Semaphore;
 use wasmtime::component::{Component, InstancePre};
 use wasmtime_wasi_config::WasiConfigVariables;
 
@@ -94,17 +95,23 @@ impl Generation {
         })
     }
 
+    /// Starts an instance that belongs to no shard, and shares its limits with none.
+    async fn start(&self) -> Result<Instance, StartError> {
+        let requests = Arc::new(Semaphore::new(self.limits().http_requests));
+        Instance::start(self, requests).await
+    }
+
     /// Starts an instance and runs the optional self-check (G4). The instance is thrown away: it
     /// belongs to no shard.
     pub(super) async fn check(&self) -> Result<(), CheckError> {
-        let mut instance = Instance::start(self).await?;
+        let mut instance = self.start().await?;
         instance.on_load().await.map_err(CheckError::Refused)
     }
 
     /// What the plugin says of its messages (`describer` of the contract): a JSON Schema. None if it does not export
     /// that. It runs in an instance of its own, within `limits.load`.
     pub async fn describe(&self) -> Result<Option<String>, DescribeError> {
-        let mut instance = Instance::start(self).await?;
+        let mut instance = self.start().await?;
         instance.describe().await.map_err(DescribeError::Failed)
     }
 

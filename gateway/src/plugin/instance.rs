@@ -3,15 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use bytes::Bytes;
+use hyper::{Request, Response};
+use tokio::sync::Semaphore;
 use wasmtime::Store;
 
 use super::call::{Budget, bounded, call};
 use super::context::Context;
 use super::contract::{
-    self, ContractError, Describe, Export, Inbound, MigrateState, OnClose, OnDelete, OnDrain,
-    OnLoad, OnMessage, OnMessages, OnOpen, OnSet, OnTimer, OnUpgrade, Signature, Verdict,
+    self, ContractError, Describe, Export, Inbound, MigrateState, OnClose, OnDrain, OnLoad,
+    OnMessage, OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
 };
 use super::generation::Generation;
+use super::incoming::{self, OnRequest};
+use super::keyvalue::{OnDelete, OnSet};
+use super::outgoing::Outgoing;
 use super::packed::Packed;
 use super::slot::Slot;
 use crate::event::Event;
@@ -31,6 +37,7 @@ pub(super) struct Instance {
     on_drain: Option<Export<OnDrain>>,
     on_timer: Option<Export<OnTimer>>,
     migrate_state: Option<Export<MigrateState>>,
+    on_request: Option<Export<OnRequest>>,
     on_load: Option<Export<OnLoad>>,
     describe: Option<Export<Describe>>,
     on_set: Option<Export<OnSet>>,
@@ -52,11 +59,16 @@ pub enum StartError {
 }
 
 impl Instance {
-    /// Starts an instance of a generation.
-    pub(super) async fn start(generation: &Generation) -> Result<Self, StartError> {
+    /// Starts an instance of a generation. `requests` has a permit for each HTTP request that its
+    /// plugin may have under way on this shard.
+    pub(super) async fn start(
+        generation: &Generation,
+        requests: Arc<Semaphore>,
+    ) -> Result<Self, StartError> {
         let load = generation.limits().load;
         let suspended = Arc::new(AtomicBool::new(false));
-        let context = Context::new(generation, suspended.clone());
+        let outgoing = Outgoing::new(generation, requests);
+        let context = Context::new(generation, outgoing, suspended.clone());
         let mut store = Store::new(generation.engine().wasmtime(), context);
         store.limiter(Context::memory);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
@@ -85,6 +97,7 @@ impl Instance {
             on_drain: optional_export(&mut store, &instance, exports.on_drain.as_ref())?,
             on_timer: optional_export(&mut store, &instance, exports.on_timer.as_ref())?,
             migrate_state: optional_export(&mut store, &instance, exports.migrate_state.as_ref())?,
+            on_request: optional_export(&mut store, &instance, exports.on_request.as_ref())?,
             on_load: optional_export(&mut store, &instance, exports.on_load.as_ref())?,
             describe: optional_export(&mut store, &instance, exports.describe.as_ref())?,
             on_set: optional_export(&mut store, &instance, exports.on_set.as_ref())?,
@@ -142,6 +155,18 @@ impl Instance {
         let (answer,) =
             call::<OnUpgrade>(&mut self.store, export, (request,), budget, &self.suspended).await?;
         Ok(Some(answer))
+    }
+
+    /// Answers a plain HTTP request.
+    pub(super) async fn on_request(
+        &mut self,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, Failure> {
+        let Some(export) = &self.on_request else {
+            let why = "this generation of the plugin answers no requests";
+            return Err(Failure::Unavailable(why.to_owned()));
+        };
+        incoming::respond(&mut self.store, export, request, &self.suspended).await
     }
 
     pub(super) async fn on_open(

@@ -4,6 +4,7 @@
 //! it is safe there. Store writes act at once, whatever becomes of the event (G10).
 
 mod types;
+mod watcher;
 
 use std::sync::Arc;
 
@@ -14,19 +15,17 @@ use wasmtime::component::{
 };
 use wasmtime::{Result, StoreContextMut};
 
-use super::context::Context;
+use super::context::{Context, RESOURCES_MAX};
 use crate::shard;
 use crate::store::{Bucket, Pending, Seen, StoreError, Swap};
+
+pub(super) use watcher::{OnDelete, OnSet};
 
 use types::{CasError, Error, KeyResponse};
 
 const STORE: &str = "wasi:keyvalue/store@0.2.0-draft2";
 const ATOMICS: &str = "wasi:keyvalue/atomics@0.2.0-draft2";
 const BATCH: &str = "wasi:keyvalue/batch@0.2.0-draft2";
-
-/// How many handles an instance may hold: each open bucket and each `cas` is one. A guest that never
-/// drops them is told so, and not given our memory.
-pub(super) const HANDLES_MAX: usize = 10_000;
 
 /// What the guest's `bucket` is here.
 pub(super) type Handle = Arc<Bucket>;
@@ -223,7 +222,7 @@ fn open(context: &mut Context, name: &str) -> Answer<Resource<Handle>> {
 fn push<T: Send + 'static>(table: &mut ResourceTable, value: T) -> Answer<Resource<T>> {
     table.push(value).map_err(|_| {
         Error::Other(format!(
-            "the instance holds {HANDLES_MAX} handles already: drop those of buckets that are no longer needed"
+            "the instance holds {RESOURCES_MAX} handles already: drop those of buckets that are no longer needed"
         ))
     })
 }

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use super::contract;
 use super::lower;
 use super::packed::Packed;
@@ -131,6 +133,14 @@ impl Member {
         request: contract::Request<'_>,
     ) -> Result<Option<Result<contract::Accept, contract::Reject>>, Failure> {
         event!(self, event, |instance| instance.on_upgrade(request))
+    }
+
+    pub(super) async fn respond(
+        &self,
+        event: &mut Box<Event>,
+        request: hyper::Request<Bytes>,
+    ) -> Result<hyper::Response<Bytes>, Failure> {
+        event!(self, event, |instance| instance.on_request(request))
     }
 
     pub(super) async fn open(

@@ -159,8 +159,9 @@ impl Registry {
             notices,
         });
         let cache = Cache::open(cache, engine.wasmtime());
+        // A new generation's own check may send HTTP requests.
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()?;
         let loader = Loader {
             engine,

@@ -188,6 +188,7 @@ async fn tidy(mut notices: broadcast::Receiver<Notice>, pools: Vec<Rc<Pool>>) {
 /// until `deadline`.
 async fn drain<H: Handler>(site: &Rc<Site<H>>, window: Duration, deadline: Duration) {
     let shard = site.shard();
+    site.begin_drain();
     let gone = async {
         let connections = shard.ids();
         let steps_max = (window.as_millis() / DRAIN_STEP.as_millis()).max(1) as usize;
@@ -207,7 +208,7 @@ async fn drain<H: Handler>(site: &Rc<Site<H>>, window: Duration, deadline: Durat
             for connection in shard.ids() {
                 shard.request_close(connection, CloseCause::Drained);
             }
-            if shard.connections() == 0 {
+            if shard.connections() == 0 && site.exchanges() == 0 {
                 return;
             }
             tokio::time::sleep(DRAIN_STEP).await;

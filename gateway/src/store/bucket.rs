@@ -1,23 +1,23 @@
-//! One bucket: its limits, its lock, and the order of everything.
+//! One bucket: its lock, what can be asked of it, and what is counted.
+
+mod limits;
+mod write;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use smallvec::SmallVec;
-
 use super::clock::{Millis, millis};
 use super::entries::{Entries, Entry};
-use super::journal::{Pending, Write};
-use super::{Change, Changes, Shared, StoreError};
+use super::journal::Pending;
+use super::{Changes, Shared, StoreError};
 use crate::config;
+use bytes::Bytes;
+
+pub(super) use write::{Record, Records};
 
 /// How many keys a page has, as the contract says.
 const PAGE: usize = 1000;
-/// How many expired entries are removed at once: some tenths of a millisecond for whoever waits for
-/// the bucket meanwhile.
-const SWEEP: usize = 256;
 
 /// One bucket. What is written is there at once for everybody who reads; on disk it is when the
 /// write's [`Pending`] says so.
@@ -108,15 +108,6 @@ pub struct BucketStatus {
     pub operations: Vec<(&'static str, u64)>,
     /// What was refused, by the name of the limit.
     pub refusals: Vec<(&'static str, u64)>,
-}
-
-/// One key's change of a [`Write`].
-pub(super) struct Record {
-    pub(super) key: Arc<str>,
-    pub(super) value: Option<Bytes>,
-    pub(super) written: Millis,
-    /// What was there before.
-    pub(super) before: Option<Entry>,
 }
 
 /// An entry as it is on disk: when it was written, its key and its value.
@@ -291,39 +282,6 @@ impl Bucket {
         self.limits.ttl.is_some()
     }
 
-    /// Removes some of what has expired. Returns whether there is more.
-    pub(super) fn sweep(self: &Arc<Self>) -> bool {
-        let now = self.now();
-        let expired = self.content().entries.expired(SWEEP, now);
-        if expired.is_empty() {
-            return false;
-        }
-        let more = expired.len() == SWEEP;
-        let removed = self.write(None, |entries, now| {
-            // Meanwhile one may have been written again.
-            let still = expired
-                .into_iter()
-                .filter(|key| entries.get(key, now).is_none());
-            Ok(still.map(|key| (key, None)).collect::<Vec<_>>())
-        });
-        // A disk that takes no more is said to whoever writes; nobody sees these entries.
-        removed.is_ok() && more
-    }
-
-    /// Puts back what was there before a write that the disk did not take.
-    pub(super) fn undo(self: &Arc<Self>, records: Records) {
-        let mut content = self.content();
-        let before = content.entries.bytes();
-        for record in records.into_iter().rev() {
-            let value = record.before.as_ref().map(|entry| entry.value.clone());
-            content.entries.restore(&record.key, record.before);
-            self.tell(&record.key, value);
-        }
-        self.shared.account(before, content.entries.bytes());
-        drop(content);
-        self.wake();
-    }
-
     /// What there is to show of it.
     pub(super) fn status(&self) -> BucketStatus {
         let content = self.content();
@@ -363,140 +321,6 @@ impl Bucket {
         f(&content.entries, now)
     }
 
-    /// Makes the changes that `decide` says, all or none. Counts them, unless they are our own.
-    fn write<C>(
-        self: &Arc<Self>,
-        counted: Option<(Operation, usize)>,
-        decide: impl FnOnce(&Entries, Millis) -> Result<C, StoreError>,
-    ) -> Result<Pending, StoreError>
-    where
-        C: IntoIterator<Item = (Arc<str>, Option<Bytes>)>,
-    {
-        let now = self.now();
-        let mut content = self.content();
-        if let Some((what, times)) = counted {
-            content.operations[what as usize] += times as u64;
-        }
-        let written = decide(&content.entries, now)
-            .and_then(|changes| self.apply(&mut content.entries, changes, now));
-        drop(content);
-        self.counted(written).inspect(|_| self.wake())
-    }
-
-    fn apply(
-        self: &Arc<Self>,
-        entries: &mut Entries,
-        changes: impl IntoIterator<Item = (Arc<str>, Option<Bytes>)>,
-        written: Millis,
-    ) -> Result<Pending, StoreError> {
-        let journal = self.shared.journal.as_ref();
-        // Held until the write is in the journal: its order there is that of the bucket.
-        let admission = journal.map(|journal| journal.admit()).transpose()?;
-        let (keys, bytes) = (entries.len(), entries.bytes());
-        let mut records = Records::new();
-        for (key, value) in changes {
-            if value.is_none() && !entries.holds(&key) {
-                continue;
-            }
-            let before = entries.put(&key, value.clone(), written);
-            records.push(Record {
-                key,
-                value,
-                written,
-                before,
-            });
-        }
-        if let Err(refusal) = self.check_growth(entries, keys, bytes) {
-            for record in records.into_iter().rev() {
-                entries.restore(&record.key, record.before);
-            }
-            return Err(refusal);
-        }
-        for record in &records {
-            self.tell(&record.key, record.value.clone());
-        }
-        Ok(match admission {
-            Some(admission) if !records.is_empty() => admission.push(Write {
-                bucket: self.clone(),
-                records,
-            }),
-            _ => Pending::Done,
-        })
-    }
-
-    fn tell(self: &Arc<Self>, key: &Arc<str>, value: Option<Bytes>) {
-        for watcher in &self.watchers {
-            watcher.push(Change {
-                bucket: self.clone(),
-                key: key.clone(),
-                value: value.clone(),
-            });
-        }
-    }
-
-    /// Wakes whoever has something to do after a write. Not while anything is locked.
-    fn wake(&self) {
-        if let Some(journal) = &self.shared.journal {
-            journal.wake();
-        }
-        for watcher in &self.watchers {
-            watcher.wake();
-        }
-    }
-
-    fn check(&self, key: &str, value: &Bytes) -> Result<(), StoreError> {
-        let limits = &self.limits;
-        let refusal = if key.len() > limits.key {
-            StoreError::Key {
-                bucket: self.name().into(),
-                len: key.len(),
-                max: limits.key,
-            }
-        } else if value.len() > limits.value {
-            StoreError::Value {
-                bucket: self.name().into(),
-                len: value.len(),
-                max: limits.value,
-            }
-        } else {
-            return Ok(());
-        };
-        Err(refusal)
-    }
-
-    fn check_batch(&self, len: usize) -> Result<(), StoreError> {
-        let max = self.shared.limits.batch;
-        (len <= max)
-            .then_some(())
-            .ok_or(StoreError::Batch { len, max })
-    }
-
-    /// Refuses to grow beyond a limit. What is beyond it already, because the limit was higher, may
-    /// stay and shrink.
-    fn check_growth(&self, entries: &Entries, keys: usize, bytes: usize) -> Result<(), StoreError> {
-        let limits = &self.limits;
-        if entries.len() > limits.keys.max(keys) {
-            return Err(StoreError::Keys {
-                bucket: self.name().into(),
-                max: limits.keys,
-            });
-        }
-        if entries.bytes() > limits.size.max(bytes) {
-            return Err(StoreError::Size {
-                bucket: self.name().into(),
-                max: limits.size,
-            });
-        }
-        match self.shared.account(bytes, entries.bytes()) {
-            true => Ok(()),
-            false => {
-                self.shared.account(entries.bytes(), bytes);
-                let max = self.shared.limits.size;
-                Err(StoreError::StoreSize { max })
-            }
-        }
-    }
-
     fn counted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         result.inspect_err(|refusal| {
             self.refusals[refusal.kind()].fetch_add(1, Ordering::Relaxed);
@@ -507,26 +331,5 @@ impl Bucket {
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Bucket").field(&self.name()).finish()
-    }
-}
-
-/// The records of one write; nearly always one.
-pub(super) type Records = SmallVec<[Record; 1]>;
-
-impl Shared {
-    /// A bucket of `before` bytes has `after` bytes now. Returns whether all of them together have
-    /// room for what it grew.
-    fn account(&self, before: usize, after: usize) -> bool {
-        match after.checked_sub(before) {
-            Some(0) => true,
-            Some(grown) => {
-                let all = self.bytes.fetch_add(grown, Ordering::Relaxed) + grown;
-                all <= self.limits.size
-            }
-            None => {
-                self.bytes.fetch_sub(before - after, Ordering::Relaxed);
-                true
-            }
-        }
     }
 }

@@ -76,11 +76,15 @@ pub(super) fn dispatch<R: Routes + ?Sized>(
 fn refuse<R: Routes + ?Sized>(refused: Refused<'_>) -> Outcome<'_> {
     let Refused { kind, id, fault } = refused;
     match kind {
-        Some(kind) if Names::of::<R>().has(&kind) => Outcome::Failed { kind, id, fault },
+        Some(kind) if Names::of::<R>().has(&kind) => Outcome::Failed {
+            kind,
+            id,
+            fault: *fault,
+        },
         kind => Outcome::Elsewhere {
             kind: kind.unwrap_or(Cow::Borrowed(ERROR)),
             id,
-            fault: Some(fault),
+            fault: Some(*fault),
         },
     }
 }

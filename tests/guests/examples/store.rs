@@ -92,7 +92,10 @@ fn obey(command: &str) -> Result<String> {
         }
         ("spin-append", [key, value, ms]) => {
             let ms = Duration::from_millis(ms.parse()?);
-            return append(&bucket, key, value, |_| Ok(spin(ms)));
+            return append(&bucket, key, value, |_| {
+                spin(ms);
+                Ok(())
+            });
         }
         ("hoard", []) => {
             let mut hoard = Vec::new();

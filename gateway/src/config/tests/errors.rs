@@ -80,6 +80,10 @@ fn a_plugins_values_are_checked() {
             4:16: plugin "auth" has bucket "rooms" in grants.watch, but not in grants.store: add it there
         [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.stor = ["rooms"]
             4:8: unknown key "stor" in [plugin.grants]: did you mean "store"?
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.http = ["api.example.com"]
+            4:16: "http" in [plugin.grants] is "api.example.com": write an origin like "https://api.example.com" or "http://10.0.0.1:8080", without a path
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.http = ["https://api.example.com/v1"]
+            4:16: "http" in [plugin.grants] is "https://api.example.com/v1": write an origin like "https://api.example.com" or "http://10.0.0.1:8080", without a path
         [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig.users = ["ann"]
             4:16: "users" in [plugin.config] is a list: write a string in quotes, a number, or true or false
         [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig.limits = { day = 5 }

@@ -1,5 +1,6 @@
 //! The plugins in `plugins/`, each with real clients through a gateway, and with a reload in the middle.
 
 mod chat;
+mod collab;
 mod echo;
 mod events;

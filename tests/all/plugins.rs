@@ -4,3 +4,4 @@ mod chat;
 mod collab;
 mod echo;
 mod events;
+mod rpc;

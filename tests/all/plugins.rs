@@ -4,4 +4,5 @@ mod chat;
 mod collab;
 mod echo;
 mod events;
+mod live;
 mod rpc;

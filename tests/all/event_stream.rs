@@ -7,7 +7,8 @@ fn stream() -> Setup {
     Gateway::with("stream")
 }
 
-fn request(path: &str, fields: &str) -> String {
+/// A request for a stream.
+pub fn request(path: &str, fields: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: gateway\r\naccept: text/event-stream\r\n{fields}\r\n")
 }
 
@@ -22,7 +23,7 @@ async fn open(gateway: &Gateway, fields: &str) -> (Raw, String, String) {
 }
 
 /// The next event, to its empty line.
-async fn event(raw: &mut Raw) -> String {
+pub async fn event(raw: &mut Raw) -> String {
     let mut text = String::new();
     while !text.ends_with("\n\n") {
         text.push(raw.read(1).await[0].into());

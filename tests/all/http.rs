@@ -20,7 +20,12 @@ fn gateway() -> Setup {
 }
 
 /// A request on a socket that stays open; returns the status, the head and the body.
-async fn exchange(socket: &mut Raw, method: &str, path: &str, body: &str) -> (u16, String, String) {
+pub async fn exchange(
+    socket: &mut Raw,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (u16, String, String) {
     let length = body.len();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}"

@@ -10,30 +10,32 @@ use crate::client::{Client, Raw};
 use crate::gateway::{Gateway, Setup};
 
 /// A server that a test plays by hand.
-struct Server {
+pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
 }
 
 impl Server {
-    async fn start() -> Self {
+    /// One that listens.
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         Self { listener, address }
     }
 
-    fn url(&self, path: &str) -> String {
+    /// Where that path is.
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// The next connection.
-    async fn accept(&self) -> Raw {
+    pub async fn accept(&self) -> Raw {
         let accepted = tokio::time::timeout(PATIENCE, self.listener.accept()).await;
         accepted.expect("a request comes").unwrap().0.into()
     }
 
     /// The next connection, once the head of its request is there.
-    async fn request(&self) -> (Raw, String) {
+    pub async fn request(&self) -> (Raw, String) {
         let mut socket = self.accept().await;
         let head = socket.read_head().await;
         (socket, head)

@@ -71,31 +71,24 @@ impl<T: Serialize + DeserializeOwned> Entry<'_, T> {
     /// # Errors
     /// Those of the store, and [`StoreError::Contended`] after 100 tries.
     pub fn update(&self, mut change: impl FnMut(Option<T>) -> T) -> Result<T> {
-        self.change(|value| Ok(change(value)))
+        self.try_update(|value| Ok(change(value)))
     }
 
     /// Like [`update`](Self::update), with a change that may refuse: nothing is written then, and its error returned.
+    /// That is a [`Fault`](crate::Fault) in a route, an [`Error`](crate::Error) elsewhere, or one of your own.
     ///
     /// ```no_run
-    /// # use tidegate_sdk::{error, store};
-    /// # fn join() -> tidegate_sdk::Result {
-    /// let rooms = store::bucket("rooms")?;
-    /// rooms.entry::<Vec<String>>("tea").try_update(|members| {
-    ///     let mut members = members.ok_or_else(|| error!("no room called tea"))?;
-    ///     members.push("ada".to_owned());
-    ///     Ok(members)
-    /// })?;
-    /// # Ok(())
-    /// # }
+    /// # use tidegate_sdk::{Fault, store};
+    /// fn join(room: &str, name: &str) -> Result<Vec<String>, Fault> {
+    ///     let rooms = store::bucket("rooms")?;
+    ///     rooms.entry::<Vec<String>>(room).try_update(|members| {
+    ///         let mut members = members.ok_or_else(|| Fault::new("not-found", "no such room"))?;
+    ///         members.push(name.to_owned());
+    ///         Ok(members)
+    ///     })
+    /// }
     /// ```
-    pub fn try_update(
-        &self,
-        change: impl FnMut(Option<T>) -> crate::Result<T>,
-    ) -> crate::Result<T> {
-        self.change(change)
-    }
-
-    fn change<E: From<StoreError>>(
+    pub fn try_update<E: From<StoreError>>(
         &self,
         mut change: impl FnMut(Option<T>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {

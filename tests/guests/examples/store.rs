@@ -116,13 +116,15 @@ fn append(
     between: impl Fn(u32) -> store::Result,
 ) -> Result<String> {
     let mut tries = 0;
-    let list = bucket.entry::<Vec<String>>(key).try_update(|list| {
-        tries += 1;
-        between(tries)?;
-        let mut list = list.unwrap_or_default();
-        list.push(value.to_owned());
-        Ok(list)
-    })?;
+    let list = bucket
+        .entry::<Vec<String>>(key)
+        .try_update(|list| -> Result<_> {
+            tries += 1;
+            between(tries)?;
+            let mut list = list.unwrap_or_default();
+            list.push(value.to_owned());
+            Ok(list)
+        })?;
     Ok(format!("{} after {tries}", list.join(",")))
 }
 

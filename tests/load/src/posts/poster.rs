@@ -32,10 +32,11 @@ impl Post {
         body.extend_from_slice(b"\"}");
     }
 
-    /// Reads it back.
+    /// Reads it back, from inside whatever the plugin has put it into.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
-        let (sender, rest) = text.strip_prefix("{\"sender\":")?.split_once(',')?;
+        let (_, post) = text.split_once("{\"sender\":")?;
+        let (sender, rest) = post.split_once(',')?;
         let (number, _) = rest.strip_prefix("\"number\":")?.split_once(',')?;
         Some(Self {
             sender: sender.parse().ok()?,
@@ -164,6 +165,8 @@ mod tests {
             post.write(&mut body, size);
             assert!(body.len() >= size && body.ends_with(b"\"}"));
             assert_eq!(Post::read(&body), Some(post));
+            let event = [b"{\"payload\":", &body[..], b"}"].concat();
+            assert_eq!(Post::read(&event), Some(post));
         }
         assert_eq!(Post::read(b"hello"), None);
     }

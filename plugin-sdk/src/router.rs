@@ -176,11 +176,27 @@ where
     T: garde::Validate<Context: Default>,
 {
     move |call, payload| {
-        payload
-            .validate()
-            .map_err(|report| Fault::invalid(&report))?;
+        check(&payload)?;
         handle(call, payload)
     }
+}
+
+/// Checks a value by its own rules, those of [`garde`](https://docs.rs/garde), as [`valid`] does with a payload: for what
+/// came in another way, such as the query of a request.
+///
+/// ```
+/// # use tidegate_sdk::check;
+/// #[derive(garde::Validate)]
+/// struct Query {
+///     #[garde(range(min = 1, max = 100))]
+///     page: u32,
+/// }
+///
+/// let fault = check(&Query { page: 0 }).unwrap_err();
+/// assert_eq!(fault.details().unwrap()["field"], "page");
+/// ```
+pub fn check<T: garde::Validate<Context: Default>>(value: &T) -> Result<(), Fault> {
+    value.validate().map_err(|report| Fault::invalid(&report))
 }
 
 /// Answers, and undoes what the message did if it failed.

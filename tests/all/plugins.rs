@@ -2,4 +2,5 @@
 
 mod chat;
 mod echo;
+mod gallery;
 mod heartbeat;

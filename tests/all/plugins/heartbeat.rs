@@ -12,6 +12,13 @@ fn heartbeat(pace: &str) -> Setup {
     Gateway::with("heartbeat").plugin(&format!("[plugin.config]\n{pace}"))
 }
 
+/// Comes, and waits until the plugin knows of it.
+async fn come(gateway: &Gateway, name: &str) -> Client {
+    let mut client = gateway.connect(&format!("/?name={name}")).await;
+    until(&mut client, "ping").await;
+    client
+}
+
 /// The next message of that type; pings and the rest are passed over.
 async fn until(client: &mut Client, kind: &str) -> Value {
     loop {
@@ -54,8 +61,8 @@ async fn a_pong_without_a_ping_has_no_latency() {
 #[tokio::test]
 async fn others_hear_of_silence_and_of_its_end_also_after_a_reload() {
     let gateway = heartbeat(PATIENT).start().await;
-    let mut ann = gateway.connect("/?name=ann").await;
-    let mut bob = gateway.connect("/?name=bob").await;
+    let mut ann = come(&gateway, "ann").await;
+    let mut bob = come(&gateway, "bob").await;
     hears(&mut ann, "away", "bob").await;
     bob.send(r#"{"type": "pong"}"#).await;
     hears(&mut ann, "back", "bob").await;
@@ -76,8 +83,8 @@ async fn others_hear_of_silence_and_of_its_end_also_after_a_reload() {
 #[tokio::test]
 async fn every_message_is_a_sign_of_life() {
     let gateway = heartbeat(PATIENT).start().await;
-    let mut ann = gateway.connect("/?name=ann").await;
-    let mut bob = gateway.connect("/?name=bob").await;
+    let mut ann = come(&gateway, "ann").await;
+    let mut bob = come(&gateway, "bob").await;
     for message in [r#"{"type": "pong"}"#, r#"{"type": "pang"}"#, "hello", ""] {
         hears(&mut ann, "away", "bob").await;
         bob.send(message).await;
@@ -92,8 +99,8 @@ async fn every_message_is_a_sign_of_life() {
 async fn who_is_silent_for_too_long_is_closed_and_who_answers_is_not() {
     let pace = "ping = \"50ms\"\naway = \"1s\"\nclose = \"2s\"";
     let gateway = heartbeat(pace).start().await;
-    let mut ann = gateway.connect("/?name=ann").await;
-    let mut bob = gateway.connect("/?name=bob").await;
+    let mut ann = come(&gateway, "ann").await;
+    let mut bob = come(&gateway, "bob").await;
     // Ann came first: were her answers not counted, she would be closed first.
     let answers = async {
         loop {

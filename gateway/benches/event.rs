@@ -3,6 +3,8 @@
 //!
 //! - a call of the guest `echo` with its answer in the effects, deadline and memory limit on;
 //! - an empty call: `chat` hearing that its outbox has drained, which it ignores;
+//! - reads and writes of the store in memory, by the fixture `store`: an event that opens a bucket,
+//!   reads and writes, and one get and one set of an event with a hundred of each;
 //! - one publish to 1,000 subscribers, written to 1,000 real sockets.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tidegate::config::{self, RouteLimits};
+use tidegate::config::{self, Config, RouteLimits};
 use tidegate::connection::{self, Driver};
 use tidegate::counters::Counters;
 use tidegate::directory::Directory;
@@ -22,6 +24,7 @@ use tidegate::handler::Handler;
 use tidegate::message::Message;
 use tidegate::plugin::{Engine, Guest, Pool, Registry, builder};
 use tidegate::shard::{Encoding, Link, Seat, Shard};
+use tidegate::store::Store;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -50,6 +53,13 @@ fn plugins() -> PathBuf {
             "echo",
             "-p",
             "chat",
+            "-p",
+            "guests",
+            "--lib",
+            "--example",
+            "pass",
+            "--example",
+            "store",
         ])
         .status();
     assert!(built.expect("cargo can be run").success());
@@ -78,17 +88,41 @@ fn shard() -> Rc<Shard> {
 }
 
 async fn guest(shard: &Rc<Shard>, plugin: &str) -> Guest {
-    let plugin = config::Plugin {
-        name: plugin.to_owned(),
-        path: plugins().join(format!("{plugin}.wasm")),
-        ..config::Plugin::default()
+    chain(shard, plugin, 1).await
+}
+
+/// A chain of so many plugins of the same component.
+async fn chain(shard: &Rc<Shard>, component: &str, length: usize) -> Guest {
+    let folder = plugins();
+    let file = format!("{component}.wasm");
+    let path = [folder.join(&file), folder.join("examples").join(&file)]
+        .into_iter()
+        .find(|path| path.is_file());
+    let plugin = |index| {
+        let mut plugin = config::Plugin {
+            name: format!("{component}-{index}"),
+            path: path.clone().expect("it was built"),
+            ..config::Plugin::default()
+        };
+        plugin.grants.store = vec!["rooms".to_owned()];
+        plugin
     };
-    let engine = Engine::new(16, plugin.limits.memory, std::num::NonZeroUsize::MIN);
+    let config = Config {
+        plugins: (0..length).map(plugin).collect(),
+        ..Config::default()
+    };
+    let memory = config.plugins[0].limits.memory;
+    let engine = Engine::new(16, memory, std::num::NonZeroUsize::MIN);
     let engine = engine.expect("the engine starts");
-    let registry = Registry::new(engine, &config::Cache::Off, &[plugin]);
+    let store = Store::open(&config).expect("a store in memory can be had");
+    let registry = Registry::new(engine, &config::Cache::Off, &config.plugins, store);
     let registry = registry.expect("the loader starts");
-    registry.reload(0, false).await.expect("the plugin loads");
-    Guest::new(shard.clone(), vec![Pool::new(&registry.plugins()[0])])
+    for index in 0..length {
+        let loaded = registry.reload(index, false).await;
+        loaded.expect("the plugin loads");
+    }
+    let pools = registry.plugins().iter().map(Pool::new).collect();
+    Guest::new(shard.clone(), pools)
 }
 
 /// Opens a connection of the shard; returns it with the client's end.
@@ -145,6 +179,21 @@ fn guest_call(criterion: &mut Criterion) {
             });
         });
     }
+    for length in [1, 3] {
+        let chain = runtime.block_on(chain(&shard, "pass", length));
+        group.bench_function(format!("chain of {length}"), |bencher| {
+            bencher.iter_custom(|times| {
+                runtime.block_on(async {
+                    let begun = cpu_time();
+                    for _ in 0..times {
+                        let batch = chain.messages(&mut event, &[Message::Text("a")]).await;
+                        batch.last.expect("all pass it on");
+                    }
+                    cpu_time() - begun
+                })
+            });
+        });
+    }
     group.bench_function("no-op", |bencher| {
         bencher.iter_custom(|times| {
             runtime.block_on(async {
@@ -156,6 +205,37 @@ fn guest_call(criterion: &mut Criterion) {
             })
         });
     });
+    group.finish();
+}
+
+fn store(criterion: &mut Criterion) {
+    const PAIRS: u64 = 100;
+    let runtime = runtime();
+    let shard = runtime.block_on(async { shard() });
+    let guest = runtime.block_on(guest(&shard, "examples/store"));
+    let (seat, _client) = runtime.block_on(connect(&shard));
+    let mut group = criterion.benchmark_group("store");
+    let mut event = Box::new(Event {
+        seat: Some(seat),
+        ..Event::default()
+    });
+    for (name, pairs) in [("event with open, get and set", 1), ("get+set", PAIRS)] {
+        let text = format!("get-set {pairs}");
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|times| {
+                runtime.block_on(async {
+                    let events = times.div_ceil(pairs);
+                    let begun = cpu_time();
+                    for _ in 0..events {
+                        let message = [Message::Text(&text)];
+                        let batch = guest.messages(&mut event, &message).await;
+                        batch.last.expect("the store does as it is told");
+                    }
+                    (cpu_time() - begun).mul_f64(times as f64 / (events * pairs) as f64)
+                })
+            });
+        });
+    }
     group.finish();
 }
 
@@ -222,5 +302,5 @@ fn read_all(clients: Vec<std::net::TcpStream>) {
     });
 }
 
-criterion_group!(benches, guest_call, publish);
+criterion_group!(benches, guest_call, store, publish);
 criterion_main!(benches);

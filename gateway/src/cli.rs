@@ -5,6 +5,7 @@ pub mod check_plugin;
 pub mod dev;
 pub mod publish;
 pub mod run;
+pub mod types;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -65,6 +66,11 @@ enum Command {
         /// The component.
         plugin: PathBuf,
     },
+    /// Prints the messages of a plugin as TypeScript types.
+    Types {
+        /// The component.
+        plugin: PathBuf,
+    },
 }
 
 /// Why a command did not do its work.
@@ -91,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Publish(publish) => publish::run(&publish),
         Command::Check { config } => check::run(&config),
         Command::CheckPlugin { plugin } => check_plugin::run(&plugin),
+        Command::Types { plugin } => types::run(&plugin),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

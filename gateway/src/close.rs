@@ -10,7 +10,7 @@
 //! | failed | 1011 | yes |
 //! | kicked | what the handler or operator said | by its code: 1008 means stop |
 //! | state refused by a new generation | 1012 (as kicked) | yes, and begins anew |
-//! | drained | 1001 | yes, at once: another process may serve it |
+//! | drained | 1001 | yes, after a moment: another process may serve it |
 
 use std::fmt;
 

@@ -14,8 +14,10 @@ mod check;
 mod document;
 mod environment;
 mod gateway;
+mod origin;
 mod plugin;
 mod route;
+mod store;
 mod units;
 mod wording;
 
@@ -23,10 +25,12 @@ mod wording;
 mod tests;
 
 pub use gateway::{Admin, Cache, Engine, Log, LogFormat, Server, Token};
+pub use origin::Origin;
 pub use plugin::{OnRefusedState, Plugin, PluginGrants, PluginLimits};
 pub use route::{
     Compression, CompressionMode, OnError, OnFailure, Origins, Route, RouteLimits, SlowConsumer,
 };
+pub use store::{Bucket, Store};
 
 use document::Document;
 
@@ -52,6 +56,11 @@ pub struct Config {
     pub log: Log,
     /// What all plugins share: instances, compilation, the cache of compiled code.
     pub engine: Engine,
+    /// What plugins keep beyond their connections, and on which disk.
+    pub store: Store,
+    /// The limits of buckets, key `[[bucket]]`; see [`Config::buckets`].
+    #[serde(rename = "bucket")]
+    pub bucket_limits: Vec<Bucket>,
     /// The plugins, key `[[plugin]]`; at least one. One that no route names is loaded all the same,
     /// so that a route can be pointed at it.
     #[serde(rename = "plugin")]
@@ -86,8 +95,9 @@ impl Config {
     ///
     /// Every key is also an environment variable, which wins over the file:
     /// `TIDEGATE_SERVER__LISTEN` is `listen` in `[server]`, `TIDEGATE_PLUGIN__CHAT__LIMITS__MEMORY`
-    /// a limit of the plugin `chat` (`-` in a name is `_`), and `TIDEGATE_ROUTE__0__LIMITS__IDLE`
-    /// one of the first route. Variables adjust the plugins and routes of the file and add none. A
+    /// a limit of the plugin `chat` (`-` in a name is `_`), `TIDEGATE_BUCKET__ROOMS__TTL` one of the
+    /// bucket `rooms`, and `TIDEGATE_ROUTE__0__LIMITS__IDLE` one of the first route. Variables
+    /// adjust the plugins, buckets and routes of the file and add none. A
     /// variable without `__` is none of ours. Flags win over both: a caller sets them on the result
     /// and calls [`Config::check`].
     pub fn parse(
@@ -126,6 +136,21 @@ impl Config {
         }
     }
 
+    /// Every bucket there is: those with a table, and those that plugins are granted by name only,
+    /// which have the defaults.
+    pub fn buckets(&self) -> Vec<Bucket> {
+        let mut buckets = self.bucket_limits.clone();
+        for name in self.plugins.iter().flat_map(|plugin| &plugin.grants.store) {
+            if !buckets.iter().any(|bucket| bucket.name == *name) {
+                buckets.push(Bucket {
+                    name: name.clone(),
+                    ..Bucket::default()
+                });
+            }
+        }
+        buckets
+    }
+
     /// Makes paths independent of the folder the process happens to run in.
     fn resolve_paths(&mut self, origin: &Path) {
         // This fails only where there is no working folder to start from; then the path as written
@@ -136,6 +161,9 @@ impl Config {
             plugin.path = folder.join(&plugin.path);
         }
         if let Cache::Directory(path) = &mut self.engine.cache {
+            *path = folder.join(&*path);
+        }
+        if let Some(path) = &mut self.store.path {
             *path = folder.join(&*path);
         }
     }

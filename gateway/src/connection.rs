@@ -1,8 +1,9 @@
 //! One connection: reads, events, close. Knows [`Handler`], not WebAssembly.
 //!
-//! While a handler runs nothing more is read from its connection (G1): that await is the inbound
-//! backpressure. The task ends with the connection, and every way out leads through one place, so
-//! that there is exactly one `on-close` for every `on-open` (G2).
+//! A connection is no task: it lies in its shard's [`Driver`], which has it take a step when
+//! something has come for it. While a handler runs the step waits and nothing more is read from the
+//! connection (G1): that is the inbound backpressure. Every way out leads through one place,
+//! `Connection::end`, so that there is exactly one `on-close` for every `on-open` (G2).
 
 mod driver;
 mod events;

@@ -78,15 +78,17 @@ impl<const N: usize> Family<N> {
 #[derive(Debug)]
 pub struct Counters {
     /// Events handed to a handler, by event.
-    pub events: Family<6>,
+    pub events: Family<8>,
     /// Events whose handler did not return `ok`, by [`Failure::name`](crate::handler::Failure::name).
     pub failures: Family<6>,
     /// Connections ended, by [`CloseCause::name`](crate::close::CloseCause::name).
     pub closes: Family<8>,
-    /// Upgrade requests and sockets that did not become a connection, by reason.
-    pub refusals: Family<8>,
+    /// Requests and sockets that became neither a connection nor an answer of a plugin, by reason.
+    pub refusals: Family<10>,
     /// Messages not delivered, by reason.
     pub drops: Family<5>,
+    /// HTTP requests that plugins sent, by result.
+    pub outgoing: Family<7>,
     /// Messages put into outboxes: sends, and one for each subscriber of a publish.
     pub deliveries: Counter,
     /// Publishes that took effect.
@@ -115,7 +117,9 @@ pub struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self {
-            events: Family::new(["message", "open", "close", "drain", "upgrade", "timer"]),
+            events: Family::new([
+                "message", "open", "close", "drain", "upgrade", "request", "timer", "change",
+            ]),
             failures: Family::new([
                 "error",
                 "trap",
@@ -140,9 +144,11 @@ impl Default for Counters {
                 "route",
                 "origin",
                 "malformed",
+                "too-large",
                 "handler",
                 "failed",
                 "handshake",
+                "stalled",
             ]),
             drops: Family::new([
                 "drop-newest",
@@ -150,6 +156,15 @@ impl Default for Counters {
                 "slow-consumer",
                 "shard-queue",
                 "closing",
+            ]),
+            outgoing: Family::new([
+                "ok",
+                "denied",
+                "limit",
+                "timeout",
+                "too-large",
+                "failed",
+                "cancelled",
             ]),
             deliveries: Counter::default(),
             publishes: Counter::default(),

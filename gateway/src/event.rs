@@ -40,6 +40,12 @@ impl States {
         &mut self.0[member]
     }
 
+    /// The bytes of the largest.
+    pub fn largest(&self) -> usize {
+        let sizes = self.0.iter().map(|state| state.bytes.len());
+        sizes.max().unwrap_or(0)
+    }
+
     /// Replaces what the plugin at a place in the chain keeps: that generation has left it.
     pub fn set(&mut self, member: usize, bytes: Vec<u8>, generation: u64) {
         let kept = self.get_mut(member);

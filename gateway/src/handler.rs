@@ -7,9 +7,12 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+
 use crate::close::CloseCause;
 use crate::event::{Event, States};
 use crate::message::Message;
+use crate::store::Change;
 
 /// The HTTP request that opened a connection. Header names are in lower case.
 #[derive(Clone, Debug)]
@@ -141,6 +144,25 @@ pub trait Handler: 'static {
         request: &Request,
     ) -> impl Future<Output = Result<Upgrade, Failure>>;
 
+    /// The place in the chain of the first plugin that answers plain HTTP requests just now.
+    fn responder(&self) -> Option<usize>;
+
+    /// Has the plugins in front of that place decide on a plain request, as on an upgrade.
+    fn admit(
+        &self,
+        event: &mut Box<Event>,
+        request: &Request,
+        responder: usize,
+    ) -> impl Future<Output = Result<Upgrade, Failure>>;
+
+    /// Has the plugin at that place answer a plain request.
+    fn respond(
+        &self,
+        event: &mut Box<Event>,
+        responder: usize,
+        request: hyper::Request<Bytes>,
+    ) -> impl Future<Output = Result<hyper::Response<Bytes>, Failure>>;
+
     /// A connection has opened.
     fn open(
         &self,
@@ -167,6 +189,13 @@ pub trait Handler: 'static {
 
     /// All that was queued for the connection is written.
     fn drain(&self, event: &mut Box<Event>) -> impl Future<Output = Result<(), Failure>>;
+
+    /// A key of a bucket that the plugin watches was set or removed. An event without a connection.
+    fn change(
+        &self,
+        event: &mut Box<Event>,
+        change: &Change,
+    ) -> impl Future<Output = Result<(), Failure>>;
 
     /// The connection has ended.
     fn close(

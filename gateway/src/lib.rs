@@ -13,10 +13,13 @@
 //!
 //! The plugin side: [`plugin`], and nothing else knows WebAssembly.
 //!
-//! Around them: [`config`], [`counters`], [`admin`], [`console`], [`cli`].
+//! For plugins: [`store`], what they keep beyond their connections.
+//!
+//! Around them: [`config`], [`counters`], [`admin`], [`console`], [`client`], [`cli`].
 
 pub mod admin;
 pub mod cli;
+pub mod client;
 pub mod close;
 pub mod codec;
 pub mod config;
@@ -31,6 +34,8 @@ pub mod heartbeat;
 pub mod hub;
 pub mod message;
 pub mod outbox;
+pub mod pieces;
 pub mod plugin;
 pub mod server;
 pub mod shard;
+pub mod store;

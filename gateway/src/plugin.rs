@@ -1,8 +1,8 @@
 //! The plugin side: everything that knows WebAssembly.
 //!
 //! - [`engine`](Engine): wasmtime's settings, the clock of deadlines, the linker
-//! - `contract`: the WIT contract in Rust types; `host` and
-//!   `logging`: what guests may ask of the gateway
+//! - `contract`: the WIT contract in Rust types; `host`, `logging` and
+//!   `keyvalue`: what guests may ask of the gateway
 //! - `load`: from a file to a [`Generation`]; `cache`: compiled code on disk
 //! - [`Registry`]: the plugins by name, their histories, the loader's thread
 //! - [`Slot`]: where the current generation is found; [`Pool`]: its instances on one shard
@@ -19,12 +19,15 @@ mod engine;
 mod generation;
 mod guest;
 mod host;
+mod incoming;
 mod instance;
+mod keyvalue;
 mod load;
 mod log;
 mod logging;
 mod lower;
 mod member;
+mod outgoing;
 mod packed;
 mod pins;
 mod pool;
@@ -34,7 +37,7 @@ pub mod watcher;
 
 pub use contract::ContractError;
 pub use engine::Engine;
-pub use generation::{CheckError, Digest, Generation, Identity};
+pub use generation::{CheckError, DescribeError, Digest, Generation, Identity};
 pub use guest::Guest;
 pub use instance::StartError;
 pub use load::LoadError;

@@ -131,6 +131,7 @@ impl Connection {
     }
 
     /// The state that [`set_state_json`](Self::set_state_json) left, or `None` if there is none yet.
+    /// [`State`](crate::State) reads it, lets it be changed in place, and keeps it.
     pub fn state_json<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let state = self.state();
         if state.is_empty() {

@@ -1,7 +1,10 @@
 //! From the contract's exports to a [`Handler`]. Only [`export!`](crate::export!) uses this.
 
 use crate::bindings::tidegate::plugin::{host, types};
-use crate::{CloseCause, Handler, Message, Migrator, Request, Result, Verdict, connection};
+use crate::{
+    CloseCause, Handler, HttpHandler, Message, Migrator, Request, Result, Verdict, Watcher,
+    connection,
+};
 
 pub use crate::bindings::describing::exports::tidegate::plugin::describer::Guest as Describer;
 pub use crate::bindings::exports::tidegate::plugin::batch_handler::Guest as Batches;
@@ -10,10 +13,14 @@ pub use crate::bindings::exports::tidegate::plugin::handler::Guest as Events;
 pub use crate::bindings::exports::tidegate::plugin::lifecycle::Guest as Lifecycle;
 pub use crate::bindings::exports::tidegate::plugin::timer::Guest as Timers;
 pub use crate::bindings::exports::tidegate::plugin::upgrader::Guest as Upgrader;
+pub use crate::bindings::http_client::wasi::http::types::{IncomingRequest, ResponseOutparam};
+pub use crate::bindings::http_plugin::exports::wasi::http::incoming_handler::Guest as IncomingHandler;
 pub use crate::bindings::migrating::exports::tidegate::plugin::migrator::Guest as StateMigrator;
 pub use crate::bindings::tidegate::plugin::types::{
     Accept, CloseCause as Cause, Connection as Id, MessageResult, Reject,
 };
+pub use crate::bindings::wasi::keyvalue::store::Bucket;
+pub use crate::bindings::watching::exports::wasi::keyvalue::watcher::Guest as StoreWatcher;
 
 /// Makes a component of a [`Handler`](crate::Handler): `export!(Chat);`, once in a crate of type `cdylib`.
 ///
@@ -23,7 +30,9 @@ pub use crate::bindings::tidegate::plugin::types::{
 /// | word | trait |
 /// | --- | --- |
 /// | `describe` | [`Routes`](crate::Routes): describes its messages, for `tidegate types` |
+/// | `http` | [`HttpHandler`](crate::HttpHandler): answers plain HTTP requests |
 /// | `migrate` | [`Migrator`](crate::Migrator): takes over the states of the version before |
+/// | `watch` | [`Watcher`](crate::Watcher): hears of changes in the store |
 #[macro_export]
 macro_rules! export {
     ($handler:ty: $($more:ident),+ $(,)?) => {
@@ -151,8 +160,58 @@ macro_rules! export_more {
             let _ = <TidegateMigrator as tidegate_export::StateMigrator>::migrate_state;
         };
     };
+    (watch $handler:ty) => {
+        const _: () = {
+            use $crate::export as tidegate_export;
+
+            struct TidegateWatcher;
+
+            impl tidegate_export::StoreWatcher for TidegateWatcher {
+                fn on_set(
+                    bucket: tidegate_export::Bucket,
+                    key: ::std::string::String,
+                    value: ::std::vec::Vec<u8>,
+                ) {
+                    tidegate_export::on_set::<$handler>(bucket, &key, &value);
+                }
+                fn on_delete(bucket: tidegate_export::Bucket, key: ::std::string::String) {
+                    tidegate_export::on_delete::<$handler>(bucket, &key);
+                }
+            }
+
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::watching::export_watching_plugin!(
+                TidegateWatcher with_types_in $crate::bindings::watching
+            );
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <TidegateWatcher as tidegate_export::StoreWatcher>::on_set;
+        };
+    };
+    (http $handler:ty) => {
+        const _: () = {
+            use $crate::export as tidegate_export;
+
+            struct TidegateHttp;
+
+            impl tidegate_export::IncomingHandler for TidegateHttp {
+                fn handle(
+                    request: tidegate_export::IncomingRequest,
+                    out: tidegate_export::ResponseOutparam,
+                ) {
+                    tidegate_export::on_request::<$handler>(request, out)
+                }
+            }
+
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::http_plugin::export_http_plugin!(
+                TidegateHttp with_types_in $crate::bindings::http_plugin
+            );
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <TidegateHttp as tidegate_export::IncomingHandler>::handle;
+        };
+    };
     ($other:ident $handler:ty) => {
-        ::core::compile_error!("`export!` knows `describe` and `migrate`");
+        ::core::compile_error!("`export!` knows `describe`, `http`, `migrate` and `watch`");
     };
 }
 
@@ -160,6 +219,26 @@ pub use crate::describe::describe;
 
 pub fn migrate_state<H: Migrator>(state: Vec<u8>, generation: u64) -> Result<Vec<u8>, String> {
     H::migrate_state(state, generation).map_err(|error| error.to_string())
+}
+
+pub fn on_set<H: Watcher>(bucket: Bucket, key: &str, value: &[u8]) {
+    settle("on_set", key, H::on_set(&bucket.into(), key, value));
+}
+
+pub fn on_delete<H: Watcher>(bucket: Bucket, key: &str) {
+    settle("on_delete", key, H::on_delete(&bucket.into(), key));
+}
+
+/// The contract's watcher returns nothing, so what an `Err` does is done here.
+fn settle(event: &str, key: &str, result: Result) {
+    if let Err(error) = result {
+        host::discard();
+        eprintln!("{event} of {key:?}: {error}");
+    }
+}
+
+pub fn on_request<H: HttpHandler>(request: IncomingRequest, out: ResponseOutparam) {
+    crate::http::answer::<H>(request, out);
 }
 
 pub const fn check<P: Events + Batches + Upgrader + Drainer + Timers + Lifecycle>() {}

@@ -89,16 +89,8 @@ impl Fault {
         self.details.as_ref()
     }
 
-    /// That of a value which breaks rules of its own.
-    pub(crate) fn invalid(report: &garde::Report) -> Self {
-        let wrong = |(path, error): &(garde::Path, garde::Error)| {
-            let field = match path.is_empty() {
-                true => "payload".to_owned(),
-                false => path.to_string(),
-            };
-            (field, error.to_string())
-        };
-        let mut wrong = report.iter().map(wrong);
+    /// That of several fields, each with its reason. The first is told as if it were alone.
+    pub(crate) fn fields(mut wrong: impl Iterator<Item = (String, String)>) -> Self {
         let Some((field, reason)) = wrong.next() else {
             return Self::new("invalid-message", "the payload is not valid");
         };
@@ -114,10 +106,15 @@ impl Fault {
         fault
     }
 
+    /// What only the log is told.
+    pub(crate) fn for_log(&self) -> Option<&str> {
+        self.log.as_deref()
+    }
+
     /// Logs what only the log is told.
     pub(crate) fn log(&self, kind: &str) {
         if let Some(log) = &self.log {
-            eprintln!("failed to handle a message of type {kind:?}: {log}");
+            crate::log::error!("failed to handle a message of type {kind:?}: {log}");
         }
     }
 }
@@ -193,29 +190,17 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_that_is_broken_is_told() {
-        use garde::Validate;
-
-        #[derive(Validate)]
-        struct Seat {
-            #[garde(length(min = 1))]
-            name: String,
-            #[garde(range(max = 9))]
-            row: u8,
-        }
-        let seat = |name: &str, row| Seat {
-            name: name.to_owned(),
-            row,
+    fn several_fields_are_told_at_once() {
+        let wrong = |fields: &[&str]| {
+            let fields = fields.iter();
+            Fault::fields(fields.map(|field| ((*field).to_owned(), "too long".to_owned())))
         };
-        assert!(seat("ann", 9).validate().is_ok());
-        let one = Fault::invalid(&seat("", 9).validate().unwrap_err());
-        assert_eq!(one.details().unwrap()["field"], "name");
-        assert_eq!(one.details().unwrap().get("fields"), None);
-        let both = Fault::invalid(&seat("", 10).validate().unwrap_err());
+        assert_eq!(wrong(&["name"]), Fault::field("name", "too long"));
+        let both = wrong(&["name", "row"]);
         let details = both.details().unwrap();
         assert_eq!(details["field"], "name");
         assert_eq!(details["fields"].as_array().unwrap().len(), 2);
         assert_eq!(details["fields"][1]["field"], "row");
-        assert!(both.message().contains("row: "), "{both}");
+        assert_eq!(both.message(), "name: too long; row: too long");
     }
 }

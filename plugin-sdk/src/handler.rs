@@ -1,6 +1,7 @@
 //! The trait that a plugin implements.
 
 use crate::bindings::tidegate::plugin::host;
+use crate::store::Bucket;
 use crate::{Accept, CloseCause, Connection, Message, Reject, Request, Result, Verdict};
 
 /// A plugin: what happens on each event of its connections. Only [`on_message`](Self::on_message) is required.
@@ -9,8 +10,8 @@ use crate::{Accept, CloseCause, Connection, Message, Reject, Request, Result, Ve
 ///
 /// The gateway may throw an instance of a plugin away between any two events, run many side by side, and put another
 /// version in its place. Whatever a `self` or a `static` remembered would be gone, or would be another connection's,
-/// so there is none. What must last goes into the connection's [state](Connection::set_state) or into a
-/// [topic](Connection::subscribe_as).
+/// so there is none. What must last goes into the connection's [state](Connection::set_state), into a
+/// [topic](Connection::subscribe_as) or into the [store](crate::store).
 ///
 /// # Order, and what an `Err` does
 ///
@@ -131,6 +132,42 @@ pub trait Migrator {
     /// it. Nothing else can be done here. With an `Err` the connection stays with the generation it has, or is closed,
     /// as `on_refused_state` of the plugin says.
     fn migrate_state(state: Vec<u8>, generation: u64) -> Result<Vec<u8>>;
+}
+
+/// A plugin that hears of changes in the store: `export!(Scores: watch);`.
+///
+/// It hears of the buckets in its `grants.watch`, of every change in them: by whichever connection, plugin or event,
+/// its own among them, and by the end of an entry's time. What writes a key that it watches should therefore see when
+/// to stop. A bucket's changes come one at a time and in order; when more wait than `limits.changes` of the plugin
+/// allows, the oldest are left out, so that what is heard last is how things are.
+///
+/// Each is an event without a connection. It can send, publish and write to the store; what it sends and publishes
+/// takes effect when it returns `Ok`. An `Err` is logged, and nothing that was done takes effect.
+///
+/// ```no_run
+/// # use tidegate_sdk::{Connection, Handler, Message, Result};
+/// # struct Scores;
+/// # impl Handler for Scores {
+/// # fn on_message(_: &Connection, _: Message) -> Result { Ok(()) }
+/// # }
+/// impl tidegate_sdk::Watcher for Scores {
+///     fn on_set(_: &tidegate_sdk::store::Bucket, key: &str, value: &[u8]) -> Result {
+///         Ok(tidegate_sdk::publish(&format!("score:{key}"), value)?)
+///     }
+/// }
+///
+/// tidegate_sdk::export!(Scores: watch);
+/// # fn main() {}
+/// ```
+pub trait Watcher {
+    /// A key was set.
+    fn on_set(bucket: &Bucket, key: &str, value: &[u8]) -> Result;
+
+    /// A key was removed, by somebody or because its time was over.
+    fn on_delete(bucket: &Bucket, key: &str) -> Result {
+        let _ = (bucket, key);
+        Ok(())
+    }
 }
 
 /// Forgets all that this event has done so far, as if it had failed here: sends, publishes, subscriptions, timers,

@@ -88,9 +88,13 @@
 //! | --- | --- |
 //! | remember something of a connection | [`State`]; as bytes [`Connection::state`], [`Connection::set_state`] |
 //! | read what another plugin of the chain remembers | [`Connection::state_of`], with `grants.state` |
+//! | keep something for all connections, beyond any of them: rooms, scores, counters | [`store::bucket`], [`store::Entry::update`], with `grants.store` |
+//! | hear when something of that changes | `export!(Scores: watch)`, [`Watcher`], with `grants.watch` |
 //! | change what the state looks like, from one version to the next | `#[serde(default)]` on new fields, else [`Migrator`] |
 //! | do something after a while, or again and again | [`Timer`], [`Handler::on_timer`] |
+//! | be configured | [`config`] |
 //! | refuse to be loaded when something is missing | [`Handler::on_load`] |
+//! | log, with a level | [`log`]; what is printed is logged as well |
 //!
 //! In all of them `?` takes any error: see [`Error`] and [`Fault`] for where it ends, and [`error!`] to make one. What an
 //! event did takes effect when it has returned `Ok`, and not at all if it has not; [`Handler`] says more.
@@ -177,11 +181,13 @@ mod error;
 pub mod export;
 mod fault;
 mod handler;
+pub mod http;
 pub mod log;
 mod message;
 mod request;
 mod router;
 mod state;
+pub mod store;
 mod ticket;
 mod timer;
 mod topic;
@@ -194,7 +200,8 @@ pub use connection::{Connection, connection};
 pub use envelope::event;
 pub use error::{CloseError, Error, PublishError, Result, StateError, TimerError, TopicError};
 pub use fault::Fault;
-pub use handler::{Handler, Migrator, discard, generation};
+pub use handler::{Handler, Migrator, Watcher, discard, generation};
+pub use http::{HttpError, HttpHandler};
 pub use message::{AsMessage, Message, MessageRef, Uncompressed, WithId};
 pub use router::{
     Later, Next, Reply, Router, Routes, Unanswered, check, require_role, require_user, valid,

@@ -16,12 +16,7 @@ impl Request {
     /// The first query parameter of that name, percent-decoded and with `+` as a space; `Some("")` if it has no value.
     /// Bytes that are no UTF-8 become U+FFFD.
     pub fn query(&self, name: &str) -> Option<String> {
-        self.query
-            .as_deref()?
-            .split('&')
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .find(|(key, _)| decode(key) == name)
-            .map(|(_, value)| decode(value).into_owned())
+        query_value(self.query.as_deref()?, name)
     }
 
     /// The first header field of that name, in any case; `None` also if its value is no UTF-8.
@@ -45,8 +40,24 @@ impl Request {
     }
 }
 
-/// Decodes `application/x-www-form-urlencoded` as browsers do: a `%` that no two hex digits follow stands for itself.
-fn decode(text: &str) -> Cow<'_, str> {
+/// The first parameter of that name in a query.
+pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
+    query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .find(|(key, _)| decode(key, Plus::Space) == name)
+        .map(|(_, value)| decode(value, Plus::Space).into_owned())
+}
+
+/// What a `+` stands for: in a query, as forms write it, for a space; in a path for itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plus {
+    Space,
+    Itself,
+}
+
+/// Decodes percent-encoding as browsers do: a `%` that no two hex digits follow stands for itself.
+pub(crate) fn decode(text: &str, plus: Plus) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);
     }
@@ -55,7 +66,7 @@ fn decode(text: &str) -> Cow<'_, str> {
     while let Some((&byte, rest)) = bytes.split_first() {
         bytes = rest;
         match (byte, rest) {
-            (b'+', _) => decoded.push(b' '),
+            (b'+', _) if plus == Plus::Space => decoded.push(b' '),
             (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
                 (Some(high), Some(low)) => {
                     decoded.push(high << 4 | low);

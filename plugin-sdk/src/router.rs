@@ -4,12 +4,14 @@ mod dispatch;
 mod middleware;
 mod names;
 mod reply;
+mod rules;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 pub use middleware::{Next, require_role, require_user};
 pub use reply::{Later, Reply, Unanswered};
+pub use rules::{check, valid};
 
 use crate::{Call, Connection, Fault, Message, Result, Verdict, discard};
 
@@ -80,7 +82,7 @@ use names::Names;
 /// fn logged(call: &Call, next: Next) -> Result<(), Fault> {
 ///     let outcome = next.run(call);
 ///     if let Err(fault) = &outcome {
-///         println!("{} from {}: {fault}", call.kind(), call.connection());
+///         tidegate_sdk::log::info!("{} failed: {fault}", call.kind());
 ///     }
 ///     outcome
 /// }
@@ -160,43 +162,27 @@ pub trait Router: Sized {
         middleware: impl Fn(&Call, Next) -> Result<(), Fault> + 'static,
     ) -> &mut Self;
 
+    /// Routes among themselves: what is said in there by [`with`](Self::with) is around them only.
+    ///
+    /// ```no_run
+    /// # use tidegate_sdk::{Call, Fault, Router, Routes, require_role};
+    /// # struct Rooms;
+    /// # fn kick(_: &Call, _: String) -> Result<(), Fault> { Ok(()) }
+    /// # fn say(_: &Call, _: String) -> Result<(), Fault> { Ok(()) }
+    /// # impl Routes for Rooms {
+    /// fn routes(router: &mut impl Router) {
+    ///     router
+    ///         .group(|admin| admin.with(require_role("admin")).on("kick", kick))
+    ///         .on("say", say);
+    /// }
+    /// # }
+    /// ```
+    fn group(&mut self, routes: impl FnOnce(&mut Self) -> &mut Self) -> &mut Self {
+        routes(self)
+    }
+
     /// Says that clients will hear of events of the type `kind` with a payload of `T`. It only describes.
     fn sends<T: JsonSchema>(&mut self, kind: &'static str) -> &mut Self;
-}
-
-/// Checks a payload by its own rules, those of [`garde`](https://docs.rs/garde), before the function gets it:
-/// `router.on("join", valid(join))`. All fields that are wrong are told at once.
-///
-/// Paths are made of the names that fields have in Rust. Where serde has another one, say so here too:
-/// `#[serde(rename = "userName")] #[garde(rename("userName"))]`.
-pub fn valid<T, R>(
-    handle: impl Fn(&Call, T) -> Result<R, Fault>,
-) -> impl Fn(&Call, T) -> Result<R, Fault>
-where
-    T: garde::Validate<Context: Default>,
-{
-    move |call, payload| {
-        check(&payload)?;
-        handle(call, payload)
-    }
-}
-
-/// Checks a value by its own rules, those of [`garde`](https://docs.rs/garde), as [`valid`] does with a payload: for what
-/// came in another way, such as the query of a request.
-///
-/// ```
-/// # use tidegate_sdk::check;
-/// #[derive(garde::Validate)]
-/// struct Query {
-///     #[garde(range(min = 1, max = 100))]
-///     page: u32,
-/// }
-///
-/// let fault = check(&Query { page: 0 }).unwrap_err();
-/// assert_eq!(fault.details().unwrap()["field"], "page");
-/// ```
-pub fn check<T: garde::Validate<Context: Default>>(value: &T) -> Result<(), Fault> {
-    value.validate().map_err(|report| Fault::invalid(&report))
 }
 
 /// Answers, and undoes what the message did if it failed.

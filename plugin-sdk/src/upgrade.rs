@@ -82,7 +82,6 @@ impl<E: Into<Error>> From<E> for Reject {
 
 impl From<Fault> for Reject {
     fn from(fault: Fault) -> Self {
-        fault.log("upgrade");
         let status = match fault.code() {
             "unauthorized" => 401,
             "forbidden" => 403,
@@ -90,7 +89,10 @@ impl From<Fault> for Reject {
             _ => 400,
         };
         match serde_json::to_string(&fault) {
-            Ok(body) => Self::new(status, body).header("content-type", "application/json"),
+            Ok(body) => Self {
+                log: fault.for_log().map(str::to_owned),
+                ..Self::new(status, body).header("content-type", "application/json")
+            },
             Err(error) => error.into(),
         }
     }

@@ -128,3 +128,17 @@ async fn all_see_the_end_of_what_one_failed_to_open() {
     tokio::time::sleep(WATCH).await;
     gateway.until_log_lines("inner closed", 1).await;
 }
+
+#[tokio::test]
+async fn one_that_passes_everything_on_is_not_noticed() {
+    let gateway = Gateway::with("echo")
+        .behind("pass", "")
+        .before("inner", "")
+        .start()
+        .await;
+    let mut client = gateway.connect("/").await;
+    assert_eq!(client.recv().await, "open");
+    // `echo` is done with it, so `inner` does not see it.
+    assert_eq!(client.ask("hello").await, "hello");
+    client.silent().await;
+}

@@ -159,6 +159,12 @@ pub struct Raw {
     socket: TcpStream,
 }
 
+impl From<TcpStream> for Raw {
+    fn from(socket: TcpStream) -> Self {
+        Self { socket }
+    }
+}
+
 impl Raw {
     /// Connects.
     pub async fn connect(address: SocketAddr) -> Self {

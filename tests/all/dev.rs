@@ -287,6 +287,8 @@ async fn the_console_is_a_page_of_dev_alone() {
     assert!(page.body.contains("</html>"), "{}", page.body);
     let other = http(dev.address, "GET", "/_tidegate/other", &[]).await;
     assert_eq!(other.status, 404);
+    let client = http(dev.address, "GET", "/tidegate.js", &[]).await;
+    assert_eq!(client.status, 200);
     dev.interrupt();
 
     let gateway = Gateway::with("echo").start().await;

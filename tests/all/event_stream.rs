@@ -1,6 +1,6 @@
 //! Connections that only receive: server-sent events.
 
-use crate::client::Raw;
+use crate::client::{Raw, http};
 use crate::gateway::{Gateway, Setup};
 
 fn stream() -> Setup {
@@ -61,6 +61,33 @@ async fn the_handler_is_that_of_a_websocket() {
 }
 
 #[tokio::test]
+async fn a_page_of_an_allowed_origin_may_send_the_last_id() {
+    let gateway = stream()
+        .route("origins = [\"https://a.example\"]")
+        .start()
+        .await;
+    let ask = async |origin, method| {
+        let fields = [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", method),
+        ];
+        http(gateway.address, "OPTIONS", "/", &fields).await
+    };
+    let answer = ask("https://a.example", "GET").await;
+    let head = answer.head.to_lowercase();
+    assert_eq!(answer.status, 204, "{head}");
+    for field in [
+        "access-control-allow-origin: https://a.example",
+        "access-control-allow-headers: last-event-id",
+        "access-control-allow-credentials: true",
+    ] {
+        assert!(head.contains(field), "{field} is not in {head}");
+    }
+    assert_eq!(ask("https://b.example", "GET").await.status, 403);
+    assert_eq!(ask("https://a.example", "DELETE").await.status, 426);
+}
+
+#[tokio::test]
 async fn a_reload_is_not_noticed() {
     let gateway = stream().start().await;
     let (mut stream, ..) = open(&gateway, "").await;
@@ -107,7 +134,7 @@ async fn a_close_tells_its_code_and_ends_the_stream() {
 #[tokio::test]
 async fn a_quiet_stream_is_kept_alive_by_comments() {
     let gateway = stream()
-        .route_limits("ping = \"100ms\"\npong = \"100ms\"\nidle = \"200ms\"")
+        .route_limits("ping = \"100ms\"\npong = \"2s\"\nidle = \"4s\"")
         .start()
         .await;
     let (mut stream, ..) = open(&gateway, "").await;

@@ -220,19 +220,41 @@ async fn events_beyond_the_engines_instances_wait_their_turn() {
     all_are_answered_in_order(&gateway).await;
 }
 
+/// A plugin whose handlers hold instances for as long as a test takes, on the route `/holder`.
+fn holder() -> String {
+    let path = guests::path("sleep");
+    format!(
+        "[[plugin]]\nname = \"holder\"\npath = {path:?}\nlimits.wait = \"60s\"\n\
+         [[route]]\npath = \"/holder\"\nplugins = [\"holder\"]\n"
+    )
+}
+
+/// Two connections whose handlers hold an instance each from now on.
+async fn two_holders(gateway: &Gateway) -> [Client; 2] {
+    let mut holders = [
+        gateway.connect("/holder").await,
+        gateway.connect("/holder").await,
+    ];
+    for holder in &mut holders {
+        holder.send("sleep-long").await;
+    }
+    gateway
+        .until_metric(r#"events_total{event="message"}"#, 2)
+        .await;
+    holders
+}
+
 /// What nobody here will give back is not waited for.
 #[tokio::test]
 async fn without_an_instance_an_event_fails() {
-    let more = beside("sleep") + "[engine]\ninstances = 1\n";
+    let more = holder() + "[engine]\ninstances = 2\n";
     let setup = Gateway::with("echo").path("/echo").server("shards = 1");
     let gateway = setup.more(&more).start().await;
-    let mut holder = gateway.connect("/echo").await;
-    assert_eq!(holder.ask("hello").await, "hello");
+    let _holders = two_holders(&gateway).await;
     for _ in 0..3 {
-        let refused = Client::try_connect(gateway.address, "/sleep", &[]).await;
+        let refused = Client::try_connect(gateway.address, "/echo", &[]).await;
         assert!(refused.is_err(), "it has no instance to decide with");
     }
-    assert_eq!(holder.ask("hello").await, "hello");
     let failures = r#"failures_total{kind="unavailable"}"#;
     assert_eq!(gateway.metric(failures).await, 3);
 }
@@ -240,10 +262,12 @@ async fn without_an_instance_an_event_fails() {
 /// One plugin may take the instance that another's events wait for: those events fail then, and do not wait for ever.
 #[tokio::test]
 async fn no_event_waits_for_an_instance_for_ever() {
-    let more = beside("echo") + "[engine]\ninstances = 1\n";
+    let more = beside("echo") + &holder() + "[engine]\ninstances = 3\n";
     let setup = Gateway::with("sleep").path("/sleep").server("shards = 1");
     let setup = setup.limits("wait = \"100ms\"").more(&more);
     let gateway = setup.start().await;
+    // The one that is left is for the sleepers.
+    let _holders = two_holders(&gateway).await;
     let mut sleepers = join_all((0..6).map(|_| gateway.connect("/sleep"))).await;
     for sleeper in &mut sleepers {
         sleeper.send("sleep-long").await;

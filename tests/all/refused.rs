@@ -228,3 +228,12 @@ fn a_plugin_that_refuses_itself() {
         "the self-check failed as asked",
     ]);
 }
+
+#[test]
+fn a_plugin_that_imports_what_nobody_offers() {
+    Candidate::fixture("other-import").is_refused_with(&[
+        "imports what this gateway does not offer: ",
+        "example:files/files@1.0.0",
+        ": rebuild it against tidegate:plugin@0.1.0, or remove the import",
+    ]);
+}

@@ -63,6 +63,11 @@ fn tungstenite_is_named_where_upgrades_are_answered_only() {
 }
 
 #[test]
+fn redb_is_named_in_the_store_only() {
+    only_in("redb::", &["store"]);
+}
+
+#[test]
 fn sockets_are_named_on_the_connection_side_only() {
     let listeners = [
         "server",
@@ -87,6 +92,7 @@ fn the_connection_knows_the_handler_and_not_the_plugin() {
             "hub",
             "effects",
             "handler",
+            "store",
         ];
         let is_on_it = connection_side
             .iter()

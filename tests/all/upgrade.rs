@@ -325,3 +325,17 @@ async fn half_a_request(gateway: &Gateway) -> Raw {
         .await;
     raw
 }
+
+#[tokio::test]
+async fn a_state_over_its_limit_fails_the_upgrade() {
+    let gateway = Gateway::with("upgrade")
+        .route_limits("state = \"4B\"")
+        .start()
+        .await;
+    let mut client = gateway.connect("/?state=four").await;
+    assert_eq!(client.ask("state?").await, "four");
+    assert_eq!(refused(&gateway, "/?state=fiver", &[]).await.status(), 500);
+    gateway
+        .until_log("a state of 5 bytes, over `limits.state` of the route (4)")
+        .await;
+}

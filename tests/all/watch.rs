@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::SystemTime;
 
 use crate::WATCH;
@@ -86,6 +87,57 @@ async fn a_link_that_is_swapped_is_loaded() {
         let link = gateway.folder().join("next");
         symlink(&version, &link).expect("its place is free");
         fs::rename(link, gateway.component()).expect("it is there");
+        gateway.until_generation(generation.into()).await;
+        assert_eq!(client.ask("a").await, format!("{generation} a"));
+    }
+}
+
+/// A gateway that loads its plugin from another folder than its own.
+async fn from(path: &Path) -> (Gateway, Client) {
+    let path = path.to_str().expect("text");
+    let setup = Gateway::with("generation").environment("TIDEGATE_PLUGIN__GENERATION__PATH", path);
+    let gateway = setup.start().await;
+    let client = gateway.connect("/").await;
+    (gateway, client)
+}
+
+#[tokio::test]
+async fn a_link_to_the_folder_that_is_swapped_is_loaded() {
+    let root = tempfile::tempdir().expect("a folder can be made");
+    let release = |generation: u8| {
+        let release = root.path().join(format!("releases/{generation}"));
+        fs::create_dir_all(release.join("plugins")).expect("its place is free");
+        fs::write(release.join("plugins/p.wasm"), variant(generation)).expect("its place is free");
+        symlink(&release, root.path().join("next")).expect("its place is free");
+        fs::rename(root.path().join("next"), root.path().join("current")).expect("it is there");
+    };
+    release(1);
+    let (gateway, mut client) = from(&root.path().join("current/plugins/p.wasm")).await;
+    for generation in 2..=4 {
+        release(generation);
+        gateway.until_generation(generation.into()).await;
+        assert_eq!(client.ask("a").await, format!("{generation} a"));
+    }
+    // The folder that the link leads to now is watched like the first.
+    fs::write(root.path().join("releases/4/plugins/p.wasm"), variant(5)).expect("it is ours");
+    gateway.until_generation(5).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_made_anew_is_watched_again() {
+    let root = tempfile::tempdir().expect("a folder can be made");
+    let folder = root.path().join("release/plugins");
+    fs::create_dir_all(&folder).expect("its place is free");
+    fs::write(folder.join("p.wasm"), variant(1)).expect("its place is free");
+    let (gateway, mut client) = from(&folder.join("p.wasm")).await;
+    for generation in 2..=4 {
+        fs::remove_dir_all(root.path().join("release")).expect("it is there");
+        let gone = "the file is gone; the generation in place stays";
+        gateway
+            .until_log_lines(gone, usize::from(generation) - 1)
+            .await;
+        fs::create_dir_all(&folder).expect("its place is free");
+        fs::write(folder.join("p.wasm"), variant(generation)).expect("its place is free");
         gateway.until_generation(generation.into()).await;
         assert_eq!(client.ask("a").await, format!("{generation} a"));
     }

@@ -1,5 +1,7 @@
 //! The metrics in Prometheus' text format. Counted per shard, added up here when asked for.
 
+mod store;
+
 use std::fmt;
 
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -10,6 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::Admin;
 use crate::counters::{Counter, Counters, Family};
 use crate::plugin::{self, Status};
+use crate::store::StoreStatus;
 
 /// Renders all metrics.
 pub(super) fn render(admin: &Admin) -> String {
@@ -22,6 +25,7 @@ pub(super) fn render(admin: &Admin) -> String {
             .map(plugin::Plugin::status)
             .collect(),
         publishes: admin.publishes.iter().collect(),
+        store: admin.registry.store().status(),
     };
     let mut registry = prometheus_client::registry::Registry::with_prefix("tidegate");
     registry.register_collector(Box::new(snapshot));
@@ -35,6 +39,7 @@ pub(super) fn render(admin: &Admin) -> String {
 struct Snapshot {
     counters: Vec<std::sync::Arc<Counters>>,
     plugins: Vec<Status>,
+    store: StoreStatus,
     /// Publishes through the admin API, by what became of them.
     publishes: Vec<(&'static str, u64)>,
 }
@@ -74,6 +79,13 @@ impl prometheus_client::collector::Collector for Snapshot {
         self.family(encoder, "drops", "Messages not delivered", "reason", |c| {
             &c.drops
         })?;
+        self.family(
+            encoder,
+            "outgoing_requests",
+            "HTTP requests that plugins sent",
+            "result",
+            |c| &c.outgoing,
+        )?;
         self.compression(encoder)?;
         self.counter(encoder, "messages", "Messages received", |c| &c.messages)?;
         self.counter(encoder, "deliveries", "Messages put into outboxes", |c| {
@@ -97,7 +109,8 @@ impl prometheus_client::collector::Collector for Snapshot {
             None,
             dropped.metric_type(),
         )?)?;
-        self.plugins(encoder)
+        self.plugins(encoder)?;
+        store::encode(&self.store, &self.plugins, encoder)
     }
 }
 

@@ -125,6 +125,7 @@ async fn serve(builder: &Builder, config: Config, plugin: usize) -> anyhow::Resu
         () = signals.serve_until_end(&registry) => {}
     }
     run::drain(server, &config).await;
+    registry.store().close();
     Ok(())
 }
 

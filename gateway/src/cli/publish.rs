@@ -31,7 +31,7 @@ pub struct Publish {
     /// The gateway's admin address.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
     admin: String,
-    /// `token` in the gateway's [admin].
+    /// The gateway's `admin.token`.
     #[arg(long, env = "TIDEGATE_ADMIN__TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// Sends a binary message instead of text.

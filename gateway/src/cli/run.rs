@@ -14,6 +14,7 @@ use crate::admin::{self, Admin};
 use crate::config::{Config, PluginLimits};
 use crate::plugin::{Engine, Guest, Registry, watcher};
 use crate::server::Server;
+use crate::store::Store;
 
 /// Runs the gateway with the configuration at `path` until SIGTERM or SIGINT.
 pub fn run(
@@ -56,11 +57,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     serve_admin(&config, &server, &registry).await?;
     signals.serve_until_end(&registry).await;
     drain(server, &config).await;
+    registry.store().close();
     Ok(())
 }
 
-/// The registry of the configured plugins, on an engine of their sizes.
+/// The registry of the configured plugins, on an engine of their sizes, with their store.
 pub(super) fn registry(config: &Config) -> anyhow::Result<Arc<Registry>> {
+    let store = Store::open(config)?;
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = config.engine.compile_threads.unwrap_or(cores);
     let memory = config
@@ -71,7 +74,7 @@ pub(super) fn registry(config: &Config) -> anyhow::Result<Arc<Registry>> {
     let memory = memory.unwrap_or(PluginLimits::default().memory);
     let engine = Engine::new(config.engine.instances, memory, threads)
         .map_err(|error| anyhow!("failed to start the engine: {error:#}"))?;
-    Registry::new(engine, &config.engine.cache, &config.plugins)
+    Registry::new(engine, &config.engine.cache, &config.plugins, store)
         .context("failed to start the loader")
 }
 

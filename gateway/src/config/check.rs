@@ -7,7 +7,10 @@ use matchit::InsertError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{CompressionMode, Config, Plugin, Route, SlowConsumer};
+use crate::client::PATHS;
+
+use super::plugin::is_name;
+use super::{Bucket, CompressionMode, Config, Plugin, Route, SlowConsumer};
 
 /// The longest chain: each member is a call for every message, so more is a mistake.
 const CHAIN_MAX: usize = 16;
@@ -31,10 +34,14 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(listeners(config));
     found.extend(drain(config));
+    found.extend(instances(config));
     found.extend(level(&config.log.level));
     found.extend(plugins(&config.plugins));
+    found.extend(buckets(&config.bucket_limits, &config.plugins));
+    found.extend(config.plugins.iter().enumerate().flat_map(grants));
     found.extend(routes(&config.routes, &config.plugins));
     found.extend(granted_states(config));
+    found.extend(client(config));
     found
 }
 
@@ -63,6 +70,33 @@ fn drain(config: &Config) -> Option<Problem> {
         );
         problem(&["server.drain_window", "server.drain_deadline"], message)
     })
+}
+
+/// A shard keeps an instance of each plugin it serves. With fewer in all some shard would never get one
+/// of some plugin, and fail that plugin's events.
+fn instances(config: &Config) -> Option<Problem> {
+    let (plugins, shards) = (config.plugins.len(), config.server.shards?.get());
+    let (needed, instances) = (plugins * shards, config.engine.instances);
+    ((instances as usize) < needed).then(|| {
+        let message = format!(
+            "\"instances\" in [engine] is {instances}, but each of {shards} \"shards\" in [server] keeps one of each plugin, of which there are {plugins}: write at least {needed}"
+        );
+        problem(&["engine.instances", "server.shards"], message)
+    })
+}
+
+/// A route that only the browser client would answer for.
+fn client(config: &Config) -> Vec<Problem> {
+    let routes = config.routes.iter().enumerate();
+    routes
+        .filter(|(_, route)| config.server.client && PATHS.contains(&route.path.as_str()))
+        .map(|(index, Route { path, .. })| {
+            let message = format!(
+                "route {path:?} is where the browser client is: choose another path, or write client = false in [server]"
+            );
+            problem(&[&format!("route.{index}.path"), "server.client"], message)
+        })
+        .collect()
 }
 
 /// `EnvFilter` takes a word that is no level for a module's name, and then logs nothing else: a
@@ -105,6 +139,56 @@ fn plugins(plugins: &[Plugin]) -> Vec<Problem> {
         }
     }
     found
+}
+
+fn buckets(buckets: &[Bucket], plugins: &[Plugin]) -> Vec<Problem> {
+    let granted: Vec<_> = plugins
+        .iter()
+        .flat_map(|plugin| plugin.grants.store.iter().map(String::as_str))
+        .collect();
+    let mut found = Vec::new();
+    let mut names = HashSet::new();
+    for (index, Bucket { name, .. }) in buckets.iter().enumerate() {
+        let at_name = format!("bucket.{index}.name");
+        let message = if name.is_empty() {
+            "bucket without a name: add one, like name = \"rooms\"".to_owned()
+        } else if !names.insert(name) {
+            format!("a second bucket is named {name:?}: give it another name")
+        } else if granted.is_empty() {
+            format!("no plugin may use bucket {name:?}: add grants.store = [{name:?}] to one")
+        } else if !granted.contains(&name.as_str()) {
+            let advice = super::wording::choose(name, &granted);
+            format!("no plugin may use bucket {name:?}; of those in grants.store, {advice}")
+        } else {
+            continue;
+        };
+        found.push(problem(&[&at_name], message));
+    }
+    found
+}
+
+/// The buckets that a plugin is granted.
+fn grants((index, plugin): (usize, &Plugin)) -> Vec<Problem> {
+    let Plugin { name, grants, .. } = plugin;
+    let at = |key: &str| format!("plugin.{index}.grants.{key}");
+    let wrong = grants.store.iter().filter(|bucket| !is_name(bucket));
+    let wrong = wrong.map(|bucket| {
+        let message = format!(
+            "plugin {name:?} has bucket {bucket:?} in grants.store: write 1 to 64 of the characters a-z, 0-9 and -"
+        );
+        problem(&[&at("store")], message)
+    });
+    let unreadable = grants
+        .watch
+        .iter()
+        .filter(|bucket| !grants.store.contains(bucket));
+    let unreadable = unreadable.map(|bucket| {
+        let message = format!(
+            "plugin {name:?} has bucket {bucket:?} in grants.watch, but not in grants.store: add it there"
+        );
+        problem(&[&at("watch"), &at("store")], message)
+    });
+    wrong.chain(unreadable).collect()
 }
 
 /// A plugin sees the states of those it shares a chain with; of any other it would never see one.

@@ -22,7 +22,7 @@ pub(super) struct Variable {
     reading: Option<Value>,
 }
 
-/// The entry a variable sets: keys, from the root or from one element of `plugin` or `route`.
+/// The entry a variable sets: keys, from the root or from one element of `plugin`, `bucket` or `route`.
 #[derive(Clone)]
 struct Path {
     element: Option<(&'static str, usize)>,
@@ -71,8 +71,12 @@ impl Document<'_> {
         let (section, below) = name.split_once(SEPARATOR).unwrap_or((name, ""));
         let (element, keys) = match section {
             "PLUGIN" => {
-                let (index, keys) = self.plugin(below)?;
+                let (index, keys) = self.named("plugin", below)?;
                 (Some(("plugin", index)), keys)
+            }
+            "BUCKET" => {
+                let (index, keys) = self.named("bucket", below)?;
+                (Some(("bucket", index)), keys)
             }
             "ROUTE" => {
                 let (index, keys) = below.split_once(SEPARATOR).unwrap_or((below, ""));
@@ -88,14 +92,14 @@ impl Document<'_> {
         Ok(Path { element, keys })
     }
 
-    /// The plugin whose name `below` begins with, and the rest. A name may contain the separator
-    /// (`a--b`), so the longest that leaves a key is meant.
-    fn plugin<'n>(&mut self, below: &'n str) -> Result<(usize, &'n str), String> {
-        let spelled = |plugin: &mut Table| {
-            let name = plugin.get("name").and_then(Item::as_str);
+    /// The element of `array` whose name `below` begins with, and the rest. A name may contain the
+    /// separator (`a--b`), so the longest that leaves a key is meant.
+    fn named<'n>(&mut self, array: &str, below: &'n str) -> Result<(usize, &'n str), String> {
+        let spelled = |element: &mut Table| {
+            let name = element.get("name").and_then(Item::as_str);
             name.unwrap_or_default().to_uppercase().replace('-', "_")
         };
-        let names: Vec<String> = self.elements("plugin").into_iter().map(spelled).collect();
+        let names: Vec<String> = self.elements(array).into_iter().map(spelled).collect();
         let fits = |(index, name): (usize, &String)| {
             let rest = below.strip_prefix(name.as_str())?;
             let keys = rest
@@ -105,7 +109,7 @@ impl Document<'_> {
         };
         match names.iter().enumerate().filter_map(fits).max() {
             Some((.., index, keys)) => Ok((index, keys)),
-            None => Err(format!("names no plugin of the file, which has {names:?}")),
+            None => Err(format!("names no {array} of the file, which has {names:?}")),
         }
     }
 

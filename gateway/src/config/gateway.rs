@@ -29,7 +29,7 @@ pub struct Server {
     pub connections: usize,
     /// How long a client may take from connecting to the end of its request's head. Default
     /// `"10s"`: slow phones make it, and sockets that say nothing do not pile up. Then the socket
-    /// is closed.
+    /// is closed; so is one that takes nothing of an HTTP response for as long.
     #[serde(deserialize_with = "units::duration")]
     pub handshake_timeout: Duration,
     /// Bytes of a request's head. Default `"16KiB"`: room for large cookies, as most servers give;
@@ -49,6 +49,10 @@ pub struct Server {
     /// Beyond it messages are dropped and counted; no publisher waits.
     #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
     pub queue: usize,
+    /// Whether `GET /tidegate.js` and `GET /tidegate.d.ts` are answered with the browser client.
+    /// Default `true`: a page needs it from somewhere, and from here it speaks what this gateway
+    /// speaks. They come before the routes; `false` leaves both paths to them.
+    pub client: bool,
 }
 
 impl Default for Server {
@@ -62,6 +66,7 @@ impl Default for Server {
             drain_window: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(30),
             queue: 16 << 20,
+            client: true,
         }
     }
 }
@@ -167,7 +172,8 @@ pub struct Engine {
     /// How many instances the process holds at once, over all plugins and generations, 1 to 10 000.
     /// Default 1000: each reserves gigabytes of address space and some of the kernel's
     /// `vm.max_map_count` mappings (65 530 by default), so this fits an untuned machine. At the
-    /// limit events wait for an instance, as at a plugin's own limit.
+    /// limit events wait for an instance, as at a plugin's own limit. At least one for each plugin on
+    /// each shard.
     #[serde(deserialize_with = "units::count::<_, _, 1, 10_000>")]
     pub instances: u32,
     /// How many threads compile, 1 to 64. Default: one per core, because a reload is watched by

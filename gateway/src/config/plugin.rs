@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
+use super::origin::Origin;
 use super::units::{self, Scalar};
 
 /// `[[plugin]]`: a component and what it may use.
@@ -73,10 +74,12 @@ pub enum OnRefusedState {
 pub struct PluginGrants {
     /// The buckets of the store it may open, by name.
     pub store: Vec<String>,
-    /// The buckets whose changes it is told, if it exports `wasi:keyvalue/watcher`. They must be granted by `store` too.
+    /// The buckets whose changes it is told, if it exports `wasi:keyvalue/watcher`, its own changes
+    /// among them. They must be granted by `store` too.
     pub watch: Vec<String>,
-    /// The origins it may send HTTP requests to, like `"https://api.example.com"`.
-    pub http: Vec<String>,
+    /// The origins it may send HTTP requests to, like `"https://api.example.com"`: scheme, host and port must be the
+    /// same.
+    pub http: Vec<Origin>,
     /// The plugins of its chains whose state of a connection it may read, by name.
     pub state: Vec<String>,
 }
@@ -123,10 +126,39 @@ pub struct PluginLimits {
     /// are already a stream. A shorter one is an error in the guest.
     #[serde(deserialize_with = "units::duration")]
     pub timer: Duration,
+    /// How many changes of the buckets that it watches may wait for it. Default 1024: a burst that
+    /// an event each works off in milliseconds. Beyond it the oldest are dropped and counted, so
+    /// that what it hears last is how things are. They hold their values until then.
+    #[serde(deserialize_with = "units::count::<_, _, 1, 1_048_576>")]
+    pub changes: usize,
     /// How many connections may stay with earlier generations because their state was refused. Default 1024: enough to see the fault and mend it, at some instances of old code. Those
     /// beyond it are closed with 1012.
     #[serde(deserialize_with = "units::count::<_, _, 0, 1_048_576>")]
     pub pinned: usize,
+    /// How many HTTP requests of this plugin one shard may have under way. Default 32: half of `instances`, so that
+    /// a server that hangs does not take all of them. Those beyond it fail in the guest; 0 forbids them.
+    #[serde(deserialize_with = "units::count::<_, _, 0, 10_000>")]
+    pub http_requests: usize,
+    /// How long an outgoing HTTP request may take to find and reach its server. Default `"2s"`: time for one packet
+    /// that is lost and sent again. Then the request fails in the guest, which may ask for less, as with the next two.
+    #[serde(deserialize_with = "units::duration")]
+    pub http_connect: Duration,
+    /// How long its server may then take to begin its response. Default `"3s"`: what is slower than that is as good
+    /// as down for whoever waits in a conversation.
+    #[serde(deserialize_with = "units::duration")]
+    pub http_first_byte: Duration,
+    /// How long it may take in all, until the last byte of the response. Default `"4s"`: less than `wait`, so that the
+    /// guest hears of it and can answer, before its event is given up.
+    #[serde(deserialize_with = "units::duration")]
+    pub http_timeout: Duration,
+    /// Bytes of the body of an outgoing HTTP request. Default `"1MiB"`: a document, not an archive. A larger one
+    /// fails in the guest.
+    #[serde(deserialize_with = "units::size::<_, 0, 1_073_741_824>")]
+    pub http_request_body: usize,
+    /// Bytes of the body of a response to it. Default `"4MiB"`: a long list of JSON, which takes several times that
+    /// once read and must fit `memory`. The read that would exceed it fails in the guest.
+    #[serde(deserialize_with = "units::size::<_, 0, 1_073_741_824>")]
+    pub http_response_body: usize,
 }
 
 impl Default for PluginLimits {
@@ -140,12 +172,19 @@ impl Default for PluginLimits {
             effects: 16 << 20,
             timers: 1024,
             timer: Duration::from_millis(10),
+            changes: 1024,
             pinned: 1024,
+            http_requests: 32,
+            http_connect: Duration::from_secs(2),
+            http_first_byte: Duration::from_secs(3),
+            http_timeout: Duration::from_secs(4),
+            http_request_body: 1 << 20,
+            http_response_body: 4 << 20,
         }
     }
 }
 
-fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let expected = "1 to 64 of the characters a-z, 0-9 and -";
     units::scalar(deserializer, expected, |value| match value {
         Scalar::Text(name) if is_name(name) => Some(name.to_owned()),
@@ -153,7 +192,7 @@ fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     })
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name
             .bytes()

@@ -166,6 +166,14 @@ pub struct RouteLimits {
     /// clients are a gigabyte, not more. At the limit `slow_consumer` decides.
     #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
     pub outbox: usize,
+    /// Bytes of the body of a plain HTTP request. Default `"1MiB"`: a form or a document; it is held while it comes in,
+    /// and must fit the plugin's memory. A larger one is refused with 413.
+    #[serde(deserialize_with = "units::size::<_, 0, 1_073_741_824>")]
+    pub body: usize,
+    /// How long such a body may take. Default `"30s"`: the default size on a slow line. Then the request is refused
+    /// with 408.
+    #[serde(deserialize_with = "units::duration")]
+    pub body_timeout: Duration,
     /// How long a connection may send nothing, pongs included. Default `"120s"`: several pings'
     /// worth, so only a lost peer is silent that long. Then it is closed.
     #[serde(deserialize_with = "units::duration")]
@@ -205,6 +213,8 @@ impl Default for RouteLimits {
         Self {
             message: 16 << 20,
             outbox: 1 << 20,
+            body: 1 << 20,
+            body_timeout: Duration::from_secs(30),
             idle: Duration::from_secs(120),
             ping: Duration::from_secs(30),
             pong: Duration::from_secs(20),

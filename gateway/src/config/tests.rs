@@ -106,12 +106,16 @@ fn defaults_pass_the_rules_for_what_is_written() {
         format = "text"
         [engine]
         instances = 1000
+        [store]
+        size = "512MiB"
+        queue = "16MiB"
+        batch = 1000
         [[plugin]]
         name = "chat"
         path = "chat.wasm"
         watch = true
         history = 5
-        limits = { deadline = "50ms", wait = "5s", load = "2s", memory = "64MiB", instances = 64, effects = "16MiB" }
+        limits = { deadline = "50ms", wait = "5s", load = "2s", memory = "64MiB", instances = 64, effects = "16MiB", timers = 1024, timer = "10ms", pinned = 1024, changes = 1024, http_requests = 32, http_connect = "2s", http_first_byte = "3s", http_timeout = "4s", http_request_body = "1MiB", http_response_body = "4MiB" }
         [[route]]
         path = "/rooms/{room}"
         plugins = ["chat"]
@@ -121,6 +125,8 @@ fn defaults_pass_the_rules_for_what_is_written() {
         [route.limits]
         message = "16MiB"
         outbox = "1MiB"
+        body = "1MiB"
+        body_timeout = "30s"
         idle = "120s"
         ping = "30s"
         pong = "20s"
@@ -228,5 +234,49 @@ fn a_missing_file_is_an_error_that_shows_how_to_make_one() {
     assert!(
         errors.contains("failed to read the configuration: "),
         "{errors}"
+    );
+}
+
+#[test]
+fn a_granted_bucket_needs_no_table() {
+    let text = r#"
+        [store]
+        path = "data/store.redb"
+        [[plugin]]
+        name = "rooms"
+        path = "rooms.wasm"
+        grants.store = ["rooms", "names", "plain"]
+        grants.watch = ["rooms"]
+        [[bucket]]
+        name = "names"
+        ttl = "1h"
+        keys = 10
+        key = 20
+        value = "1KiB"
+        size = "1MiB"
+        [[bucket]]
+        name = "plain"
+        keys = 100_000
+        key = 255
+        value = "64KiB"
+        size = "64MiB"
+    "#;
+    let config = config(text);
+    let buckets = config.buckets();
+    assert_eq!(buckets.len(), 3);
+    assert_eq!(buckets[0].name, "names");
+    assert_eq!(buckets[0].ttl, Some(Duration::from_secs(3600)));
+    // Written out or not, the defaults are the same.
+    for (index, name) in [(1, "plain"), (2, "rooms")] {
+        let defaults = Bucket {
+            name: name.to_owned(),
+            ..Bucket::default()
+        };
+        assert_eq!(buckets[index], defaults);
+    }
+    let path = config.store.path.unwrap();
+    assert!(
+        path.is_absolute() && path.ends_with("data/store.redb"),
+        "{path:?}"
     );
 }

@@ -15,6 +15,7 @@ use crate::effects::Options;
 use crate::event::Event;
 use crate::handler::{Accept, Batch, Failure, Upgrade};
 use crate::shard::{Delivery, Link};
+use crate::store::Change;
 
 mod ends;
 mod events;
@@ -110,6 +111,23 @@ impl Handler for Rc<Fake> {
         Ok(Upgrade::Accept(Accept::default()))
     }
 
+    fn responder(&self) -> Option<usize> {
+        None
+    }
+
+    async fn admit(&self, _: &mut Box<Event>, _: &Request, _: usize) -> Result<Upgrade, Failure> {
+        Ok(Upgrade::Accept(Accept::default()))
+    }
+
+    async fn respond(
+        &self,
+        _: &mut Box<Event>,
+        _: usize,
+        _: hyper::Request<Bytes>,
+    ) -> Result<hyper::Response<Bytes>, Failure> {
+        Err(Failure::Unavailable("it answers none".to_owned()))
+    }
+
     async fn open(&self, _: &mut Box<Event>, request: &Request) -> Result<(), Failure> {
         self.note(format!("open {}", request.path));
         self.opens.borrow().clone()
@@ -145,6 +163,10 @@ impl Handler for Rc<Fake> {
             .effects
             .send(me, Message::Text("drained"), Options::default());
         Ok(())
+    }
+
+    async fn change(&self, _: &mut Box<Event>, _: &Change) -> Result<(), Failure> {
+        unreachable!("no connection hears of the store")
     }
 
     async fn close(&self, _: &mut Box<Event>, cause: &CloseCause) -> Result<(), Failure> {

@@ -289,6 +289,10 @@ mod tests {
                 "{entry}"
             );
         }
+    }
+
+    #[test]
+    fn a_file_that_is_no_list_of_messages_is_told_so() {
         let advice = ": write a list of messages, [{\"title\": …}, …]";
         for (text, expected) in [
             ("{}", "1:0: invalid type: map, expected a sequence"),

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::Console;
 use super::report::{Report, Trace, bounded, describe, microseconds};
 use crate::close::CloseCause;
 use crate::event::Event;
 use crate::handler::{Batch, Failure, Handler, Reject, Request, Upgrade};
 use crate::message::Message;
+use crate::store::Change;
 
 /// Handles events with `H` and reports each of them.
 pub struct Traced<H> {
@@ -25,6 +28,21 @@ impl<H> Traced<H> {
 
     fn report(&self, trace: Trace) {
         self.console.report(&Report::Event(trace));
+    }
+
+    fn report_decision(
+        &self,
+        begun: Instant,
+        event: &Event,
+        request: &Request,
+        decision: &Result<Upgrade, Failure>,
+    ) {
+        let failure = decision.as_ref().err();
+        let mut trace = trace("upgrade", begun, event, target(request), failure);
+        if let Ok(Upgrade::Reject(reject)) = decision {
+            trace.effects.push(refusal(reject));
+        }
+        self.report(trace);
     }
 }
 
@@ -90,10 +108,41 @@ impl<H: Handler> Handler for Traced<H> {
     async fn upgrade(&self, event: &mut Box<Event>, request: &Request) -> Result<Upgrade, Failure> {
         let begun = Instant::now();
         let result = self.inner.upgrade(event, request).await;
-        let failure = result.as_ref().err();
-        let mut trace = trace("upgrade", begun, event, target(request), failure);
-        if let Ok(Upgrade::Reject(reject)) = &result {
-            trace.effects.push(refusal(reject));
+        self.report_decision(begun, event, request, &result);
+        result
+    }
+
+    fn responder(&self) -> Option<usize> {
+        self.inner.responder()
+    }
+
+    async fn admit(
+        &self,
+        event: &mut Box<Event>,
+        request: &Request,
+        responder: usize,
+    ) -> Result<Upgrade, Failure> {
+        let begun = Instant::now();
+        let result = self.inner.admit(event, request, responder).await;
+        self.report_decision(begun, event, request, &result);
+        result
+    }
+
+    async fn respond(
+        &self,
+        event: &mut Box<Event>,
+        responder: usize,
+        request: hyper::Request<Bytes>,
+    ) -> Result<hyper::Response<Bytes>, Failure> {
+        let begun = Instant::now();
+        let detail = format!("{} {}", request.method(), request.uri());
+        let result = self.inner.respond(event, responder, request).await;
+        let mut trace = trace("request", begun, event, detail, result.as_ref().err());
+        if let Ok(response) = &result {
+            let (status, length) = (response.status(), response.body().len());
+            trace
+                .effects
+                .push(format!("respond {}, {length} B", status.as_u16()));
         }
         self.report(trace);
         result
@@ -150,6 +199,19 @@ impl<H: Handler> Handler for Traced<H> {
             String::new(),
             result.as_ref().err(),
         ));
+        result
+    }
+
+    async fn change(&self, event: &mut Box<Event>, change: &Change) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let result = self.inner.change(event, change).await;
+        let verb = if change.value.is_some() {
+            "set"
+        } else {
+            "delete"
+        };
+        let detail = format!("{verb} {:?} in {:?}", change.key, change.bucket.name());
+        self.report(trace("change", begun, event, detail, result.as_ref().err()));
         result
     }
 

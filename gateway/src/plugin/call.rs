@@ -26,9 +26,14 @@ pub(super) async fn call<S: Signature>(
     store.data_mut().ticks_left = budget.ticks;
     store.set_epoch_deadline(1);
     let wait = store.data().limits.wait;
-    bounded(export.typed().call_async(store, params), wait, suspended)
-        .await
-        .map_err(|interrupted| interrupted.into_failure(budget.time, budget.key))
+    let called = bounded(
+        export.typed().call_async(&mut *store, params),
+        wait,
+        suspended,
+    )
+    .await;
+    store.data_mut().end_call();
+    called.map_err(|interrupted| interrupted.into_failure(budget.time, budget.key))
 }
 
 /// How long a guest may run; worked out once, because dividing times costs as much as an event's

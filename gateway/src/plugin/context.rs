@@ -3,21 +3,27 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::call::Budget;
 use super::generation::Generation;
 use super::log::GuestLog;
+use super::outgoing::Outgoing;
 use super::slot::Slot;
 use crate::config::{PluginGrants, PluginLimits};
 use crate::event::Event;
 use crate::shard::Shard;
+use crate::store::Store;
 
 /// A table with more elements than this is not a program but an attack.
 const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Handles that an instance may hold, of buckets, streams, requests and the like: far more than one
+/// event needs. A guest that never drops them is told so or traps, and is not given our memory.
+pub(super) const RESOURCES_MAX: usize = 10_000;
 
 /// What the host functions of one instance work on.
 pub(super) struct Context {
@@ -31,6 +37,7 @@ pub(super) struct Context {
     pub(super) generation: u64,
     pub(super) limits: Arc<PluginLimits>,
     pub(super) grants: Arc<PluginGrants>,
+    store: Arc<Store>,
     memory: MemoryLimit,
     /// Ticks of the engine's clock that the guest may still run in this event. Only ticks that
     /// pass while it runs count, so a guest is not killed for waiting its turn.
@@ -42,7 +49,10 @@ pub(super) struct Context {
     settings: Arc<WasiConfigVariables>,
     log: GuestLog,
     wasi: WasiCtx,
-    table: ResourceTable,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
+    /// What the guest holds handles of.
+    pub(super) table: ResourceTable,
 }
 
 /// How far a call with several messages has come.
@@ -56,8 +66,14 @@ enum Progress {
 
 impl Context {
     /// That of a new instance. `suspended` is set whenever a call of it has to wait.
-    pub(super) fn new(generation: &Generation, suspended: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(
+        generation: &Generation,
+        outgoing: Outgoing,
+        suspended: Arc<AtomicBool>,
+    ) -> Self {
         let limits = generation.limits().clone();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
         let log = GuestLog::new(generation.plugin(), generation.number());
         Self {
             event: Some(Box::default()),
@@ -79,10 +95,18 @@ impl Context {
                 .allow_udp(false)
                 .build(),
             log,
-            table: ResourceTable::new(),
+            http: WasiHttpCtx::new(),
+            outgoing,
+            table,
             grants: generation.grants().clone(),
+            store: generation.store().clone(),
             limits,
         }
+    }
+
+    /// Where its buckets are.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// The memory's bounds.
@@ -146,6 +170,16 @@ impl Context {
         is_under_way
     }
 
+    /// What a resource of the guest's stands for.
+    pub(super) fn resource<T: 'static>(&self, resource: &Resource<T>) -> wasmtime::Result<&T> {
+        Ok(self.table.get(resource)?)
+    }
+
+    /// The call has ended: what it left under way ends too.
+    pub(super) fn end_call(&mut self) {
+        self.outgoing.end_event();
+    }
+
     /// The event that is being handled.
     pub(super) fn event(&self) -> &Event {
         self.event.as_ref().expect("put back by whoever took it")
@@ -188,6 +222,16 @@ impl WasiView for Context {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for Context {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outgoing,
+            table: &mut self.table,
+            ctx: &mut self.http,
         }
     }
 }

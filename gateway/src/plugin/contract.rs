@@ -24,6 +24,9 @@ const UPGRADER: &str = "tidegate:plugin/upgrader@0.1.0";
 const DRAINER: &str = "tidegate:plugin/drainer@0.1.0";
 const TIMER: &str = "tidegate:plugin/timer@0.1.0";
 const MIGRATOR: &str = "tidegate:plugin/migrator@0.1.0";
+const DESCRIBER: &str = "tidegate:plugin/describer@0.1.0";
+const WATCHER: &str = "wasi:keyvalue/watcher@0.2.0-draft2";
+const INCOMING_HANDLER: &str = "wasi:http/incoming-handler@0.2.12";
 const LIFECYCLE: &str = "tidegate:plugin/lifecycle@0.1.0";
 
 type Fields<'a> = Vec<(&'a str, &'a [u8])>;
@@ -266,6 +269,7 @@ signatures! {
     OnClose(u64, CloseCause<'a>) -> Result<(), String>;
     MigrateState(&'a [u8], u64) -> Result<Vec<u8>, String>;
     OnLoad() -> Result<(), String>;
+    Describe() -> String;
 }
 
 /// An exported function of an instance whose types have been checked.
@@ -329,7 +333,11 @@ pub(super) struct Exports {
     pub(super) on_drain: Option<Function>,
     pub(super) on_timer: Option<Function>,
     pub(super) migrate_state: Option<Function>,
+    pub(super) on_request: Option<Function>,
     pub(super) on_load: Option<Function>,
+    pub(super) describe: Option<Function>,
+    pub(super) on_set: Option<Function>,
+    pub(super) on_delete: Option<Function>,
 }
 
 /// How a component differs from the contract.
@@ -372,7 +380,10 @@ pub enum ContractError {
         difference: String,
     },
     /// It imports what the gateway does not have.
-    #[error("imports what this gateway does not offer: {0}")]
+    #[error(
+        "imports what this gateway does not offer: {0}: \
+         rebuild it against tidegate:plugin@{VERSION}, or remove the import"
+    )]
     Import(String),
 }
 
@@ -397,7 +408,11 @@ impl Exports {
             on_drain: function(DRAINER, "on-drain")?,
             on_timer: function(TIMER, "on-timer")?,
             migrate_state: function(MIGRATOR, "migrate-state")?,
+            on_request: function(INCOMING_HANDLER, "handle")?,
             on_load: function(LIFECYCLE, "on-load")?,
+            describe: function(DESCRIBER, "describe")?,
+            on_set: function(WATCHER, "on-set")?,
+            on_delete: function(WATCHER, "on-delete")?,
         })
     }
 }

@@ -12,7 +12,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 
 use super::context::Context;
 use super::contract::ContractError;
-use super::{host, logging};
+use super::{host, keyvalue, logging, outgoing};
 
 /// The clock of deadlines: a guest that runs is looked at this often, and then lets others run.
 /// Finer would cost more than it gives: 1 ms is a fiftieth of the default deadline.
@@ -49,6 +49,8 @@ impl Engine {
         wasmtime_wasi_config::add_to_linker(&mut linker, Context::settings)?;
         logging::add_to_linker(&mut linker)?;
         host::add_to_linker(&mut linker)?;
+        keyvalue::add_to_linker(&mut linker)?;
+        outgoing::add_to_linker(&mut linker)?;
         let compilers = rayon::ThreadPoolBuilder::new()
             .num_threads(compile_threads.get())
             .thread_name(|index| format!("compile-{index}"))

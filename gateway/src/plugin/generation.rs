@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::sync::Semaphore;
 use wasmtime::component::{Component, InstancePre};
 use wasmtime_wasi_config::WasiConfigVariables;
 
@@ -13,6 +14,7 @@ use super::engine::Engine;
 use super::instance::{Instance, StartError};
 use crate::config::{OnRefusedState, PluginGrants, PluginLimits};
 use crate::handler::Failure;
+use crate::store::Store;
 
 /// What identifies a plugin to its generations.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct Identity {
     pub grants: Arc<PluginGrants>,
     /// What it reads through `wasi:config/store`.
     pub settings: Arc<BTreeMap<String, String>>,
+    /// Where its buckets are.
+    pub store: Arc<Store>,
     /// What becomes of a connection whose state it refuses.
     pub on_refused_state: OnRefusedState,
 }
@@ -91,11 +95,24 @@ impl Generation {
         })
     }
 
+    /// Starts an instance that belongs to no shard, and shares its limits with none.
+    async fn start(&self) -> Result<Instance, StartError> {
+        let requests = Arc::new(Semaphore::new(self.limits().http_requests));
+        Instance::start(self, requests).await
+    }
+
     /// Starts an instance and runs the optional self-check (G4). The instance is thrown away: it
     /// belongs to no shard.
     pub(super) async fn check(&self) -> Result<(), CheckError> {
-        let mut instance = Instance::start(self).await?;
+        let mut instance = self.start().await?;
         instance.on_load().await.map_err(CheckError::Refused)
+    }
+
+    /// What the plugin says of its messages (`describer` of the contract): a JSON Schema. None if it does not export
+    /// that. It runs in an instance of its own, within `limits.load`.
+    pub async fn describe(&self) -> Result<Option<String>, DescribeError> {
+        let mut instance = self.start().await?;
+        instance.describe().await.map_err(DescribeError::Failed)
     }
 
     /// The plugin's name.
@@ -138,6 +155,11 @@ impl Generation {
         &self.identity.grants
     }
 
+    /// Where its buckets are.
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.identity.store
+    }
+
     /// What the plugin reads through `wasi:config/store`.
     pub(super) fn settings(&self) -> &Arc<WasiConfigVariables> {
         &self.settings
@@ -171,4 +193,15 @@ pub enum CheckError {
     /// Its own check failed.
     #[error("failed its self-check (on-load): {0}")]
     Refused(Failure),
+}
+
+/// Why a generation did not describe its messages.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    /// Its instance did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The call failed.
+    #[error("failed to describe its messages: {0}")]
+    Failed(Failure),
 }

@@ -7,6 +7,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::contract::{self, Verdict};
 use super::lower;
 use super::member::Member;
@@ -16,6 +18,7 @@ use crate::event::Event;
 use crate::handler::{Accept, Batch, Failure, Handler, Reject, Request, Upgrade};
 use crate::message::Message;
 use crate::shard::Shard;
+use crate::store::Change;
 
 /// Handles events with the guests of a chain of plugins.
 pub struct Guest {
@@ -56,6 +59,47 @@ impl Guest {
             }
         }
         Ok(())
+    }
+
+    /// Asks these plugins whether a request may come in. What they did takes effect when all have
+    /// accepted.
+    async fn decide(
+        &self,
+        event: &mut Box<Event>,
+        request: &Request,
+        members: &[Member],
+    ) -> Result<Upgrade, Failure> {
+        let peer = request.peer.to_string();
+        let mut granted = Accept::default();
+        let mut earlier = Vec::new();
+        for (index, member) in members.iter().enumerate() {
+            if index > 0 {
+                let next = Box::new(Event::default());
+                earlier.push(std::mem::replace(event, next));
+            }
+            let answer = member
+                .upgrade(event, lower::request(request, &peer))
+                .await?;
+            match answer {
+                None => {}
+                Some(Ok(accept)) => grant(&mut granted, event, accept),
+                Some(Err(contract::Reject {
+                    status,
+                    headers,
+                    body,
+                })) => {
+                    return Ok(Upgrade::Reject(Reject {
+                        status,
+                        headers,
+                        body,
+                    }));
+                }
+            }
+        }
+        for mut event in earlier {
+            event.commit(&self.shard);
+        }
+        Ok(Upgrade::Accept(granted))
     }
 
     /// Puts what one of several plugins did into force, or drops it. The first failure is the
@@ -102,39 +146,37 @@ impl Handler for Guest {
         self.members.iter().any(|member| member.pool().is_busy())
     }
 
-    /// What the plugins did takes effect when all have accepted.
     async fn upgrade(&self, event: &mut Box<Event>, request: &Request) -> Result<Upgrade, Failure> {
-        let peer = request.peer.to_string();
-        let mut granted = Accept::default();
-        let mut earlier = Vec::new();
-        for (index, member) in self.members.iter().enumerate() {
-            if index > 0 {
-                let next = Box::new(Event::default());
-                earlier.push(std::mem::replace(event, next));
-            }
-            let answer = member
-                .upgrade(event, lower::request(request, &peer))
-                .await?;
-            match answer {
-                None => {}
-                Some(Ok(accept)) => grant(&mut granted, event, accept),
-                Some(Err(contract::Reject {
-                    status,
-                    headers,
-                    body,
-                })) => {
-                    return Ok(Upgrade::Reject(Reject {
-                        status,
-                        headers,
-                        body,
-                    }));
-                }
-            }
+        self.decide(event, request, &self.members).await
+    }
+
+    fn responder(&self) -> Option<usize> {
+        let mut members = self.members.iter();
+        members.position(|member| member.pool().answers_requests())
+    }
+
+    async fn admit(
+        &self,
+        event: &mut Box<Event>,
+        request: &Request,
+        responder: usize,
+    ) -> Result<Upgrade, Failure> {
+        let in_front = &self.members[..responder];
+        self.decide(event, request, in_front).await
+    }
+
+    async fn respond(
+        &self,
+        event: &mut Box<Event>,
+        responder: usize,
+        request: hyper::Request<Bytes>,
+    ) -> Result<hyper::Response<Bytes>, Failure> {
+        let member = &self.members[responder];
+        let answer = member.respond(event, request).await;
+        match &self.names {
+            None => answer,
+            Some(_) => answer.map_err(|failure| failure.of_plugin(member.pool().name())),
         }
-        for mut event in earlier {
-            event.commit(&self.shard);
-        }
-        Ok(Upgrade::Accept(granted))
     }
 
     async fn open(&self, event: &mut Box<Event>, request: &Request) -> Result<(), Failure> {
@@ -163,6 +205,10 @@ impl Handler for Guest {
         };
         event.chain.clone_from(&self.names);
         member.timer(event, name).await
+    }
+
+    async fn change(&self, event: &mut Box<Event>, change: &Change) -> Result<(), Failure> {
+        every!(self, event, |member| member.change(event, change))
     }
 
     async fn drain(&self, event: &mut Box<Event>) -> Result<(), Failure> {

@@ -3,19 +3,26 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use bytes::Bytes;
+use hyper::{Request, Response};
+use tokio::sync::Semaphore;
 use wasmtime::Store;
 
 use super::call::{Budget, bounded, call};
 use super::context::Context;
 use super::contract::{
-    self, ContractError, Export, Inbound, MigrateState, OnClose, OnDrain, OnLoad, OnMessage,
-    OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
+    self, ContractError, Describe, Export, Inbound, MigrateState, OnClose, OnDrain, OnLoad,
+    OnMessage, OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
 };
 use super::generation::Generation;
+use super::incoming::{self, OnRequest};
+use super::keyvalue::{OnDelete, OnSet};
+use super::outgoing::Outgoing;
 use super::packed::Packed;
 use super::slot::Slot;
 use crate::event::Event;
 use crate::handler::Failure;
+use crate::store::Change;
 
 /// A running copy of a plugin. After any failure but a handler's `err` it is dead and must be
 /// dropped: wasmtime does not let a trapped store be entered again.
@@ -30,7 +37,11 @@ pub(super) struct Instance {
     on_drain: Option<Export<OnDrain>>,
     on_timer: Option<Export<OnTimer>>,
     migrate_state: Option<Export<MigrateState>>,
+    on_request: Option<Export<OnRequest>>,
     on_load: Option<Export<OnLoad>>,
+    describe: Option<Export<Describe>>,
+    on_set: Option<Export<OnSet>>,
+    on_delete: Option<Export<OnDelete>>,
 }
 
 /// Why an instance did not start.
@@ -48,11 +59,16 @@ pub enum StartError {
 }
 
 impl Instance {
-    /// Starts an instance of a generation.
-    pub(super) async fn start(generation: &Generation) -> Result<Self, StartError> {
+    /// Starts an instance of a generation. `requests` has a permit for each HTTP request that its
+    /// plugin may have under way on this shard.
+    pub(super) async fn start(
+        generation: &Generation,
+        requests: Arc<Semaphore>,
+    ) -> Result<Self, StartError> {
         let load = generation.limits().load;
         let suspended = Arc::new(AtomicBool::new(false));
-        let context = Context::new(generation, suspended.clone());
+        let outgoing = Outgoing::new(generation, requests);
+        let context = Context::new(generation, outgoing, suspended.clone());
         let mut store = Store::new(generation.engine().wasmtime(), context);
         store.limiter(Context::memory);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
@@ -81,7 +97,11 @@ impl Instance {
             on_drain: optional_export(&mut store, &instance, exports.on_drain.as_ref())?,
             on_timer: optional_export(&mut store, &instance, exports.on_timer.as_ref())?,
             migrate_state: optional_export(&mut store, &instance, exports.migrate_state.as_ref())?,
+            on_request: optional_export(&mut store, &instance, exports.on_request.as_ref())?,
             on_load: optional_export(&mut store, &instance, exports.on_load.as_ref())?,
+            describe: optional_export(&mut store, &instance, exports.describe.as_ref())?,
+            on_set: optional_export(&mut store, &instance, exports.on_set.as_ref())?,
+            on_delete: optional_export(&mut store, &instance, exports.on_delete.as_ref())?,
             store,
             suspended,
         })
@@ -113,6 +133,17 @@ impl Instance {
         result.map_err(Failure::Handler)
     }
 
+    /// What the plugin says of its messages, if it says anything.
+    pub(super) async fn describe(&mut self) -> Result<Option<String>, Failure> {
+        let Some(export) = &self.describe else {
+            return Ok(None);
+        };
+        let budget = Budget::of(self.store.data().limits.load, "load");
+        let (description,) =
+            call::<Describe>(&mut self.store, export, (), budget, &self.suspended).await?;
+        Ok(Some(description))
+    }
+
     pub(super) async fn on_upgrade(
         &mut self,
         request: contract::Request<'_>,
@@ -124,6 +155,18 @@ impl Instance {
         let (answer,) =
             call::<OnUpgrade>(&mut self.store, export, (request,), budget, &self.suspended).await?;
         Ok(Some(answer))
+    }
+
+    /// Answers a plain HTTP request.
+    pub(super) async fn on_request(
+        &mut self,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, Failure> {
+        let Some(export) = &self.on_request else {
+            let why = "this generation of the plugin answers no requests";
+            return Err(Failure::Unavailable(why.to_owned()));
+        };
+        incoming::respond(&mut self.store, export, request, &self.suspended).await
     }
 
     pub(super) async fn on_open(
@@ -246,6 +289,26 @@ impl Instance {
         let (result,) =
             call::<OnTimer>(&mut self.store, export, params, budget, &self.suspended).await?;
         result.map_err(Failure::Handler)
+    }
+
+    /// Tells the guest of a change in a bucket that it watches, if it exports the watcher.
+    pub(super) async fn on_change(&mut self, change: &Change) -> Result<(), Failure> {
+        let budget = self.store.data().budget;
+        let (Some(on_set), Some(on_delete)) = (&self.on_set, &self.on_delete) else {
+            return Ok(());
+        };
+        let bucket = self.store.data_mut().table.push(change.bucket.clone());
+        let bucket = bucket.map_err(|error| Failure::Trap(error.to_string()))?;
+        match &change.value {
+            Some(value) => {
+                let params = (bucket, &*change.key, &value[..]);
+                call::<OnSet>(&mut self.store, on_set, params, budget, &self.suspended).await
+            }
+            None => {
+                let params = (bucket, &*change.key);
+                call::<OnDelete>(&mut self.store, on_delete, params, budget, &self.suspended).await
+            }
+        }
     }
 
     pub(super) async fn on_close(

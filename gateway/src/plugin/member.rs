@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use super::contract;
 use super::lower;
 use super::packed::Packed;
@@ -13,6 +15,7 @@ use crate::event::{Event, State};
 use crate::handler::{Batch, Failure, Request};
 use crate::message::{ConnectionId, Message};
 use crate::shard;
+use crate::store::Change;
 
 /// One plugin of a chain.
 pub(super) struct Member {
@@ -132,6 +135,14 @@ impl Member {
         event!(self, event, |instance| instance.on_upgrade(request))
     }
 
+    pub(super) async fn respond(
+        &self,
+        event: &mut Box<Event>,
+        request: hyper::Request<Bytes>,
+    ) -> Result<hyper::Response<Bytes>, Failure> {
+        event!(self, event, |instance| instance.on_request(request))
+    }
+
     pub(super) async fn open(
         &self,
         event: &mut Box<Event>,
@@ -183,6 +194,14 @@ impl Member {
     pub(super) async fn timer(&self, event: &mut Box<Event>, name: &str) -> Result<(), Failure> {
         let id = event.connection().map(|ConnectionId(id)| id);
         event!(self, event, |instance| instance.on_timer(id, name))
+    }
+
+    pub(super) async fn change(
+        &self,
+        event: &mut Box<Event>,
+        change: &Change,
+    ) -> Result<(), Failure> {
+        event!(self, event, |instance| instance.on_change(change))
     }
 
     pub(super) async fn drain(&self, event: &mut Box<Event>) -> Result<(), Failure> {

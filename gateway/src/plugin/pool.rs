@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::generation::Generation;
 use super::instance::{Instance, StartError};
@@ -45,6 +45,8 @@ pub struct Pool {
     waiting: Cell<usize>,
     returned: Notify,
     limit: usize,
+    /// Has a permit for each HTTP request that the instances may have under way together.
+    requests: Arc<Semaphore>,
 }
 
 /// An instance that handles one event. Dropping it without [`Lease::keep`] throws it away.
@@ -60,8 +62,9 @@ impl Pool {
     pub fn new(plugin: &Plugin) -> Rc<Self> {
         let pins = Pins::new(plugin.pinned().clone(), plugin.limits().pinned);
         let limit = plugin.limits().instances as usize;
+        let requests = Arc::new(Semaphore::new(plugin.limits().http_requests));
         let (name, owner) = (plugin.name().clone(), plugin.owner());
-        Self::over(plugin.slot().clone(), name, owner, pins, limit)
+        Self::over(plugin.slot().clone(), name, owner, pins, limit, requests)
     }
 
     /// A pool of the instances of one generation, for ever.
@@ -69,10 +72,18 @@ impl Pool {
         let slot = Arc::new(Slot::default());
         slot.swap(generation);
         let pins = Pins::new(Arc::default(), 0);
-        Self::over(slot, self.name.clone(), self.owner, pins, self.limit)
+        let (name, requests) = (self.name.clone(), self.requests.clone());
+        Self::over(slot, name, self.owner, pins, self.limit, requests)
     }
 
-    fn over(slot: Arc<Slot>, name: Arc<str>, owner: usize, pins: Pins, limit: usize) -> Rc<Self> {
+    fn over(
+        slot: Arc<Slot>,
+        name: Arc<str>,
+        owner: usize,
+        pins: Pins,
+        limit: usize,
+        requests: Arc<Semaphore>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             name,
             owner,
@@ -87,6 +98,7 @@ impl Pool {
             waiting: Cell::new(0),
             returned: Notify::new(),
             limit,
+            requests,
         })
     }
 
@@ -98,6 +110,14 @@ impl Pool {
     /// The plugin, as an index into the configuration.
     pub(super) fn owner(&self) -> usize {
         self.owner
+    }
+
+    /// Whether the generation that is current now answers plain HTTP requests.
+    pub(super) fn answers_requests(&self) -> bool {
+        self.tidy();
+        let current = self.current.borrow();
+        let exports = current.as_ref().map(|current| current.exports());
+        exports.is_some_and(|exports| exports.on_request.is_some())
     }
 
     /// Whether the next event would have to wait.
@@ -177,7 +197,7 @@ impl Pool {
             ));
         };
         loop {
-            match Instance::start(&generation).await {
+            match Instance::start(&generation, self.requests.clone()).await {
                 Ok(mut instance) => {
                     instance.watch(self.slot.clone(), version);
                     return Ok(Box::new(instance));

@@ -19,6 +19,7 @@ use super::generation::{Digest, Generation, Identity};
 use super::load::LoadError;
 use super::slot::Slot;
 use crate::config;
+use crate::store::Store;
 
 use loader::{Load, Loader};
 
@@ -89,6 +90,7 @@ pub enum ReloadError {
 /// The plugins of the configuration.
 pub struct Registry {
     plugins: Vec<Plugin>,
+    store: Arc<Store>,
     loads: mpsc::Sender<Load>,
     notices: broadcast::Sender<Notice>,
 }
@@ -142,21 +144,24 @@ impl Registry {
         engine: Arc<Engine>,
         cache: &config::Cache,
         plugins: &[config::Plugin],
+        store: Arc<Store>,
     ) -> std::io::Result<Arc<Self>> {
         let (loads, waiting) = mpsc::channel(LOADS_MAX);
         let (notices, _) = broadcast::channel(NOTICES_MAX);
         let plugins = plugins
             .iter()
             .enumerate()
-            .map(|(owner, plugin)| Plugin::new(owner, plugin));
+            .map(|(owner, plugin)| Plugin::new(owner, plugin, store.clone()));
         let registry = Arc::new(Self {
             plugins: plugins.collect(),
+            store: store.clone(),
             loads,
             notices,
         });
         let cache = Cache::open(cache, engine.wasmtime());
+        // A new generation's own check may send HTTP requests.
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()?;
         let loader = Loader {
             engine,
@@ -176,6 +181,11 @@ impl Registry {
     /// The plugins, in the configuration's order.
     pub fn plugins(&self) -> &[Plugin] {
         &self.plugins
+    }
+
+    /// Where their buckets are.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
     }
 
     /// A plugin's index.
@@ -267,7 +277,7 @@ impl Registry {
 }
 
 impl Plugin {
-    fn new(owner: usize, config: &config::Plugin) -> Self {
+    fn new(owner: usize, config: &config::Plugin, store: Arc<Store>) -> Self {
         let limits = Arc::new(config.limits.clone());
         Self {
             identity: Identity {
@@ -276,6 +286,7 @@ impl Plugin {
                 limits,
                 grants: Arc::new(config.grants.clone()),
                 settings: Arc::new(config.config.clone()),
+                store,
                 on_refused_state: config.on_refused_state,
             },
             path: config.path.clone(),

@@ -1,36 +1,42 @@
 //! The HTTP side: requests, upgrades, refusals. Nothing of it stays in memory once a connection
 //! has been upgraded.
 
+mod answers;
+mod carried;
 mod events;
+mod patience;
+mod plain;
 mod rules;
 
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
+use std::error::Error as _;
+use std::io;
 use std::net::{self, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use hyper::Response;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::gate::Ticket;
 use super::origin;
 use super::refusal::Refusal;
-use super::site::{Params, Place, Site};
-use crate::codec::deflate::Agreement;
+use super::site::{Exchange, Params, Place, Site};
 use crate::config::Origins;
 use crate::connection::{self, Deflate, Terms, Upgraded, Wire};
 use crate::console::Body;
 use crate::handler::{Accept, Failure, Handler, Reject, Request, Upgrade};
 
+use answers::{full, refuse, rejected, switching_protocols};
 use events::Handover;
-use rules::{check, describe, is_ours, is_upgrade, parse_field, validate};
+use patience::Patient;
+use rules::{check, describe, is_upgrade, validate};
 
 type HttpRequest = hyper::Request<Incoming>;
 
@@ -41,32 +47,58 @@ pub(super) async fn serve<H: Handler>(
     socket: TcpStream,
     peer: SocketAddr,
 ) {
-    // The ticket goes with the socket: to the connection, if it becomes one.
-    let ticket = Rc::new(std::cell::Cell::new(Some(ticket)));
+    let held = Rc::new(Held {
+        ticket: Cell::new(Some(ticket)),
+        handover: Handover::new(),
+        exchange: OnceCell::new(),
+    });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(site.handshake_timeout)
         .max_buf_size(site.headers_max);
-    let handover = Rc::new(Handover::new());
     let service = service_fn(|request| {
-        let (site, ticket, handover) = (site.clone(), ticket.clone(), handover.clone());
-        async move { Ok::<_, Infallible>(respond(&site, peer, request, &ticket, &handover).await) }
+        let (site, held) = (site.clone(), held.clone());
+        async move { Ok::<_, Infallible>(respond(&site, peer, request, &held).await) }
     });
-    let mut serving = http
-        .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades();
-    tokio::select! {
-        served = &mut serving => {
-            if let Err(error) = served {
-                site.shard().counters().refusals.count("handshake");
-                tracing::debug!(%peer, "handshake failed: {error}");
+    let socket = TokioIo::new(Patient::new(socket, site.handshake_timeout));
+    let mut serving = http.serve_connection(socket, service).with_upgrades();
+    let (mut drain, mut is_draining) = (pin!(site.drain_begun()), false);
+    let granted = loop {
+        tokio::select! {
+            served = &mut serving => {
+                if let Err(error) = served {
+                    failed(&site, peer, &error, held.is_answering());
+                }
+                return;
+            }
+            granted = held.handover.taken() => break granted,
+            () = &mut drain, if !is_draining => {
+                is_draining = true;
+                if held.is_answering() {
+                    std::pin::Pin::new(&mut serving).graceful_shutdown();
+                }
             }
         }
-        granted = handover.taken() => {
-            if let Some(parts) = serving.into_parts() {
-                stream_events(&site, parts.io.into_inner(), granted, ticket.take()).await;
-            }
-        }
+    };
+    if let Some(parts) = serving.into_parts() {
+        let socket = parts.io.into_inner().into_inner();
+        stream_events(&site, socket, granted, held.ticket.take()).await;
+    }
+}
+
+/// A socket has ended otherwise than it should.
+fn failed<H: Handler>(site: &Site<H>, peer: SocketAddr, error: &hyper::Error, has_answers: bool) {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    let is_stalled =
+        source.is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::TimedOut);
+    let refusals = &site.shard().counters().refusals;
+    if is_stalled {
+        refusals.count("stalled");
+        tracing::debug!(%peer, "took nothing of its response for too long");
+    } else if !has_answers {
+        // One that has had its answers may leave as it likes.
+        refusals.count("handshake");
+        tracing::debug!(%peer, "handshake failed: {error}");
     }
 }
 
@@ -103,26 +135,61 @@ async fn stream_events<H: Handler>(
     }
 }
 
+/// What a socket holds while it speaks HTTP.
+struct Held<H> {
+    /// Goes with the socket: to the connection, if it becomes one.
+    ticket: Cell<Option<Ticket>>,
+    /// For a request that is to become a connection that only receives.
+    handover: Handover<Granted<H>>,
+    /// Since it has sent a plain request that a plugin answers.
+    exchange: OnceCell<Exchange>,
+}
+
+impl<H> Held<H> {
+    fn is_answering(&self) -> bool {
+        self.exchange.get().is_some()
+    }
+}
+
+/// Whether a request asks for no connection of any kind.
+fn is_plain<H: Handler>(site: &Site<H>, request: &HttpRequest) -> bool {
+    let streams = || {
+        let found = site.find(request.uri().path());
+        found.is_some_and(|(place, _)| place.event_stream)
+    };
+    !is_upgrade(request.headers()) && !(events::is_wanted(request) && streams())
+}
+
 async fn respond<H: Handler>(
     site: &Rc<Site<H>>,
     peer: SocketAddr,
     mut request: HttpRequest,
-    ticket: &std::cell::Cell<Option<Ticket>>,
-    handover: &Handover<Granted<H>>,
+    held: &Held<H>,
 ) -> Response<Body> {
-    if let Some(console) = site.console()
-        && !is_upgrade(request.headers())
-        && let Some(response) = console.respond(&request)
-    {
+    if let Some(response) = serve_file(site, &request) {
         return response;
     }
-    let on_upgrade = hyper::upgrade::on(&mut request);
+    if is_plain(site, &request) {
+        let begin = || {
+            held.exchange.get_or_init(|| site.begin_exchange());
+        };
+        let answered = plain::respond(site, peer, request, begin).await;
+        return answered.unwrap_or_else(|refused| refused.response(site));
+    }
     let Some((place, params)) = site.find(request.uri().path()) else {
         return Refused::ByUs(Refusal::Route).response(site);
     };
+    if place.event_stream
+        && let Some(origin) = events::asking_first(&request)
+    {
+        if !origin::allows(&place.origins, request.headers()) {
+            return Refused::ByUs(Refusal::Origin).response(site);
+        }
+        return events::go_ahead(&place.origins, origin);
+    }
     if place.event_stream && events::is_wanted(&request) {
         return match grant(site, place, params, peer, &request).await {
-            Ok(granted) => handover.leave(granted).await,
+            Ok(granted) => held.handover.leave(granted).await,
             Err(refused) => refused.response(site),
         };
     }
@@ -134,6 +201,7 @@ async fn respond<H: Handler>(
         Ok(granted) => granted,
         Err(refused) => return refused.response(site),
     };
+    let on_upgrade = hyper::upgrade::on(&mut request);
     let counters = site.shard().counters();
     let agreed = place
         .compression
@@ -151,7 +219,7 @@ async fn respond<H: Handler>(
         ..
     } = granted;
     let response = switching_protocols(&key, &accept, agreement.as_ref());
-    let (site, socket_ticket) = (site.clone(), ticket.take());
+    let (site, socket_ticket) = (site.clone(), held.ticket.take());
     tokio::task::spawn_local(async move {
         match upgraded(on_upgrade).await {
             Ok((stream, early)) => {
@@ -169,6 +237,15 @@ async fn respond<H: Handler>(
         }
     });
     response
+}
+
+/// Answers what comes before the routes: the console's page and the browser client.
+fn serve_file<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Option<Response<Body>> {
+    if is_upgrade(request.headers()) {
+        return None;
+    }
+    let page = site.console().and_then(|console| console.respond(request));
+    page.or_else(|| site.client().and_then(|client| client.respond(request)))
 }
 
 /// A connection that the handler has granted.
@@ -215,12 +292,7 @@ async fn grant<H: Handler>(
     peer: SocketAddr,
     http: &HttpRequest,
 ) -> Result<Granted<H>, Refused> {
-    let field = |name| {
-        http.headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
-    if !origin::is_allowed(&place.origins, field(header::ORIGIN), field(header::HOST)) {
+    if !origin::allows(&place.origins, http.headers()) {
         return Err(Refusal::Origin.into());
     }
     if site.is_draining() {
@@ -228,8 +300,8 @@ async fn grant<H: Handler>(
     }
     let ticket = site.admit_connection().ok_or(Refusal::Full)?;
     let request = describe(http, params, peer)?;
-    let accept = ask(site, place, &request).await?;
-    validate(&accept, &request).map_err(|why| {
+    let accept = ask(site, place, &request, None).await?;
+    validate(&accept, &request, place.terms.limits.state).map_err(|why| {
         tracing::warn!(path = request.path, "upgrade failed: {why}");
         Refusal::Failed(why)
     })?;
@@ -242,16 +314,22 @@ async fn grant<H: Handler>(
     })
 }
 
-/// Asks the handler.
+/// Asks the handler about an upgrade, or about a plain request for the plugin at that place in the
+/// chain.
 async fn ask<H: Handler>(
     site: &Site<H>,
     place: &Place<H>,
     request: &Request,
+    responder: Option<usize>,
 ) -> Result<Accept, Refused> {
     let shard = site.shard();
     shard.counters().events.count("upgrade");
     let mut event = place.terms.take_event();
-    let decision = place.terms.handler.upgrade(&mut event, request).await;
+    let handler = &place.terms.handler;
+    let decision = match responder {
+        None => handler.upgrade(&mut event, request).await,
+        Some(responder) => handler.admit(&mut event, request, responder).await,
+    };
     let answer = match decision {
         Ok(upgrade) => {
             match upgrade {
@@ -276,109 +354,16 @@ async fn ask<H: Handler>(
     }
 }
 
-fn switching_protocols(
-    key: &HeaderValue,
-    accept: &Accept,
-    agreement: Option<&Agreement>,
-) -> Response<Body> {
-    let mut response = Response::new(empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    let accepted = HeaderValue::try_from(derive_accept_key(key.as_bytes()));
-    headers.insert(
-        header::SEC_WEBSOCKET_ACCEPT,
-        accepted.expect("base64 is a valid value"),
-    );
-    if let Some(subprotocol) = &accept.subprotocol {
-        let subprotocol = HeaderValue::try_from(subprotocol);
-        headers.insert(
-            header::SEC_WEBSOCKET_PROTOCOL,
-            subprotocol.expect("it was offered in a header field, so it is a valid value"),
-        );
-    }
-    if let Some(agreement) = agreement {
-        let agreement = HeaderValue::try_from(agreement.to_string());
-        headers.insert(
-            header::SEC_WEBSOCKET_EXTENSIONS,
-            agreement.expect("it is made of tokens"),
-        );
-    }
-    for (name, value) in accept
-        .headers
-        .iter()
-        .filter_map(|field| parse_field(field).ok())
-    {
-        headers.append(name, value);
-    }
-    response
-}
-
-fn rejected(reject: Reject) -> Result<Response<Body>, Refusal> {
-    let failed = |why: String| {
-        tracing::warn!("upgrade failed: {why}");
-        Refusal::Failed(why)
-    };
-    let status = StatusCode::from_u16(reject.status)
-        .ok()
-        .filter(|status| (200..600).contains(&status.as_u16()));
-    let status = status.ok_or_else(|| {
-        failed(format!(
-            "the handler refused with status {}, which is not one of 200 to 599",
-            reject.status
-        ))
-    })?;
-    let mut response = Response::new(full(Bytes::from(reject.body)));
-    *response.status_mut() = status;
-    for field in &reject.headers {
-        let (name, value) = parse_field(field).map_err(failed)?;
-        if !is_ours(&name) {
-            response.headers_mut().append(name, value);
-        }
-    }
-    Ok(response)
-}
-
-fn refuse(refusal: &Refusal) -> Response<Body> {
-    let mut response = Response::new(full(Bytes::from_static(refusal.words().as_bytes())));
-    *response.status_mut() = refusal.status();
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    if refusal.status() == StatusCode::UPGRADE_REQUIRED {
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(
-            header::SEC_WEBSOCKET_VERSION,
-            HeaderValue::from_static("13"),
-        );
-    }
-    if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
-}
-
 /// The bare socket after the 101, and what came with the request.
 async fn upgraded(on_upgrade: OnUpgrade) -> Result<(net::TcpStream, Bytes), String> {
     let upgraded = on_upgrade.await.map_err(|error| error.to_string())?;
     let parts = upgraded
-        .downcast::<TokioIo<TcpStream>>()
+        .downcast::<TokioIo<Patient<TcpStream>>>()
         .map_err(|_| "the upgraded stream is not the socket it was served on".to_owned())?;
-    let stream = parts.io.into_inner().into_std();
+    let stream = parts.io.into_inner().into_inner().into_std();
     // A copy: the buffer it came in is the handshake's and would stay for the connection's life.
     Ok((
         stream.map_err(|error| error.to_string())?,
         Bytes::copy_from_slice(&parts.read_buf),
     ))
-}
-
-fn full(bytes: Bytes) -> Body {
-    Full::new(bytes).boxed_unsync()
-}
-
-fn empty() -> Body {
-    full(Bytes::new())
 }

@@ -1,11 +1,13 @@
-//! Events that are no connection's: a plugin's own timers. Each plugin has them on one shard, one at
-//! a time and in order.
+//! Events that are no connection's: a plugin's own timers, and changes in the buckets that it watches.
+//! Each plugin has them on one shard; its timers come one at a time and in order, and so do changes.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::event::Event;
 use crate::handler::{Failure, Handler};
 use crate::shard::Shard;
+use crate::store::Changes;
 
 /// A plugin's handler for events without a connection.
 pub(super) struct Lone<H> {
@@ -32,6 +34,19 @@ impl<H: Handler> Lone<H> {
             self.shard.counters().events.count("timer");
             let result = self.handler.timer(&mut event, self.owner, &name).await;
             self.settle("timer", &mut event, result);
+        }
+    }
+
+    /// Tells the plugin of what changes in the buckets that it watches, for ever.
+    pub(super) async fn tell_changes(self: Rc<Self>, changes: Arc<Changes>) {
+        let mut event = Box::new(Event::default());
+        loop {
+            let change = changes.next().await;
+            self.shard.counters().events.count("change");
+            let result = self.handler.change(&mut event, &change).await;
+            self.settle("change", &mut event, result);
+            // A plugin that writes where it watches never runs out of changes: others go first.
+            tokio::task::yield_now().await;
         }
     }
 

@@ -1,11 +1,18 @@
 //! Which web pages may connect (RFC 6455 section 10.2): browsers send an `Origin` that a page can't
 //! forge, and do send a site's cookies with any page's upgrade.
 
+use hyper::header::{self, HeaderMap};
+
 use crate::config::Origins;
 
-/// Whether a request with these header fields may be upgraded. Programs that are no browsers send
-/// no `Origin` and pass.
-pub(super) fn is_allowed(origins: &Origins, origin: Option<&str>, host: Option<&str>) -> bool {
+/// Whether a request with these header fields may come from where it says.
+pub(super) fn allows(origins: &Origins, headers: &HeaderMap) -> bool {
+    let field = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    is_allowed(origins, field(header::ORIGIN), field(header::HOST))
+}
+
+/// Programs that are no browsers send no `Origin` and pass.
+fn is_allowed(origins: &Origins, origin: Option<&str>, host: Option<&str>) -> bool {
     let Some(origin) = origin else { return true };
     match origins {
         Origins::Any => true,

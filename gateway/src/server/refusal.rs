@@ -13,6 +13,10 @@ pub(super) enum Refusal {
     Version,
     /// The request breaks RFC 6455 section 4.2.1.
     Malformed(&'static str),
+    /// The body is over `limits.body` of the route.
+    TooLarge,
+    /// The body took longer than `limits.body_timeout` of the route.
+    Slow,
     /// The page is not from an allowed origin.
     Origin,
     /// The process has as many connections as it may.
@@ -31,6 +35,8 @@ impl Refusal {
             Self::Route => StatusCode::NOT_FOUND,
             Self::NotAnUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Full | Self::Draining | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -42,6 +48,8 @@ impl Refusal {
         match self {
             Self::Route => "route",
             Self::NotAnUpgrade | Self::Version | Self::Malformed(_) => "malformed",
+            Self::TooLarge => "too-large",
+            Self::Slow => "handshake",
             Self::Origin => "origin",
             Self::Full => "limit",
             Self::Draining => "draining",
@@ -56,6 +64,8 @@ impl Refusal {
             Self::NotAnUpgrade => "this path speaks WebSocket: send an upgrade request\n",
             Self::Version => "this gateway speaks version 13 of WebSocket\n",
             Self::Malformed(what) => what,
+            Self::TooLarge => "the body is larger than this path takes\n",
+            Self::Slow => "the body took too long\n",
             Self::Origin => "pages from this origin may not connect\n",
             Self::Full => "too many connections: try again later\n",
             Self::Draining => "shutting down: try again\n",

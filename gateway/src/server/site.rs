@@ -1,13 +1,17 @@
 //! What a shard needs to answer requests: its routes with their handlers.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::Plan;
 use super::compression::Offer;
 use super::gate::{Gate, Ticket};
+use crate::client::Client;
 use crate::config::{Origins, Route};
 use crate::connection::{Driver, SpareEvents, Terms};
 use crate::console::Console;
@@ -21,8 +25,12 @@ pub(super) struct Site<H> {
     router: matchit::Router<usize>,
     places: Vec<Place<H>>,
     console: Option<Arc<Console>>,
+    client: Option<Client>,
     gate: Arc<Gate>,
     draining: Arc<AtomicBool>,
+    /// Told when this shard begins to drain.
+    drain: Notify,
+    exchanges: Rc<Cell<usize>>,
     /// How long a client may take to send a request.
     pub(super) handshake_timeout: Duration,
     /// Largest head of a request, in bytes.
@@ -39,6 +47,15 @@ pub(super) struct Place<H> {
     pub(super) compression: Offer,
     /// Whether connections that only receive are opened too.
     pub(super) event_stream: bool,
+}
+
+/// Stands for a socket on which plugins answer plain requests.
+pub(super) struct Exchange(Rc<Cell<usize>>);
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 impl<H: Handler> Site<H> {
@@ -66,8 +83,11 @@ impl<H: Handler> Site<H> {
             router,
             places,
             console: plan.console.clone(),
+            client: server.client.then(Client::default),
             gate: plan.gate.clone(),
             draining: plan.draining.clone(),
+            drain: Notify::new(),
+            exchanges: Rc::default(),
             handshake_timeout: server.handshake_timeout,
             headers_max: server.headers,
         })
@@ -85,8 +105,33 @@ impl<H: Handler> Site<H> {
         self.console.as_ref()
     }
 
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Waits until this shard begins to drain.
+    pub(super) async fn drain_begun(&self) {
+        self.drain.notified().await;
+    }
+
+    /// Tells all who wait for it that this shard begins to drain.
+    pub(super) fn begin_drain(&self) {
+        self.drain.notify_waiters();
+    }
+
+    /// A socket that plugins answer on, until this is dropped.
+    pub(super) fn begin_exchange(&self) -> Exchange {
+        self.exchanges.set(self.exchanges.get() + 1);
+        Exchange(self.exchanges.clone())
+    }
+
+    /// How many such sockets there are.
+    pub(super) fn exchanges(&self) -> usize {
+        self.exchanges.get()
     }
 
     pub(super) fn admit_connection(&self) -> Option<Ticket> {

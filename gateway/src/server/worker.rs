@@ -58,7 +58,10 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H>(
             if shard.is_home(owner) {
                 let handler = (plan.handler)(shard.clone(), vec![pool.clone()]);
                 let lone = Lone::new(shard.clone(), handler, owner);
-                tokio::task::spawn_local(lone.tend_timers());
+                tokio::task::spawn_local(lone.clone().tend_timers());
+                if let Some(changes) = plan.registry.store().changes(owner) {
+                    tokio::task::spawn_local(lone.tell_changes(changes.clone()));
+                }
             }
         }
         let site = Site::new(driver, plan, &pools);
@@ -185,6 +188,7 @@ async fn tidy(mut notices: broadcast::Receiver<Notice>, pools: Vec<Rc<Pool>>) {
 /// until `deadline`.
 async fn drain<H: Handler>(site: &Rc<Site<H>>, window: Duration, deadline: Duration) {
     let shard = site.shard();
+    site.begin_drain();
     let gone = async {
         let connections = shard.ids();
         let steps_max = (window.as_millis() / DRAIN_STEP.as_millis()).max(1) as usize;
@@ -204,7 +208,7 @@ async fn drain<H: Handler>(site: &Rc<Site<H>>, window: Duration, deadline: Durat
             for connection in shard.ids() {
                 shard.request_close(connection, CloseCause::Drained);
             }
-            if shard.connections() == 0 {
+            if shard.connections() == 0 && site.exchanges() == 0 {
                 return;
             }
             tokio::time::sleep(DRAIN_STEP).await;

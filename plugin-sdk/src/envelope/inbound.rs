@@ -36,7 +36,8 @@ enum Payload<'a> {
 pub(crate) struct Refused<'a> {
     pub(crate) kind: Option<Cow<'a, str>>,
     pub(crate) id: Option<&'a RawValue>,
-    pub(crate) fault: Fault,
+    /// Boxed, so that a message that is well does not carry room for it.
+    pub(crate) fault: Box<Fault>,
 }
 
 impl<'a> Inbound<'a> {
@@ -45,7 +46,7 @@ impl<'a> Inbound<'a> {
         let raw: Raw<'a> = serde_json::from_str(text).map_err(|error| Refused {
             kind: None,
             id: None,
-            fault: unreadable(&error),
+            fault: Box::new(unreadable(&error)),
         })?;
         let kind = match raw.kind {
             Some(kind) => text_of(kind).map_err(|reason| Fault::field("type", reason)),
@@ -73,12 +74,12 @@ impl<'a> Inbound<'a> {
             (Err(fault), ..) => Err(Refused {
                 kind: None,
                 id: known,
-                fault,
+                fault: Box::new(fault),
             }),
             (Ok(kind), Err(fault), _) | (Ok(kind), _, Err(fault)) => Err(Refused {
                 kind: Some(kind),
                 id: known,
-                fault,
+                fault: Box::new(fault),
             }),
         }
     }
@@ -106,8 +107,11 @@ impl<'a> Inbound<'a> {
     }
 }
 
-/// The one place where payloads are read: each type that is read somewhere is compiled anew.
+/// Keeping track of the path costs an allocation for each field, so only what is wrong is read with it, once more.
 fn read<T: DeserializeOwned>(json: &str) -> Result<T, Fault> {
+    if let Ok(value) = serde_json::from_str(json) {
+        return Ok(value);
+    }
     let mut deserializer = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| wrong(error.path(), error.inner()))

@@ -76,11 +76,15 @@ pub(super) fn dispatch<R: Routes + ?Sized>(
 fn refuse<R: Routes + ?Sized>(refused: Refused<'_>) -> Outcome<'_> {
     let Refused { kind, id, fault } = refused;
     match kind {
-        Some(kind) if Names::of::<R>().has(&kind) => Outcome::Failed { kind, id, fault },
+        Some(kind) if Names::of::<R>().has(&kind) => Outcome::Failed {
+            kind,
+            id,
+            fault: *fault,
+        },
         kind => Outcome::Elsewhere {
             kind: kind.unwrap_or(Cow::Borrowed(ERROR)),
             id,
-            fault: Some(fault),
+            fault: Some(*fault),
         },
     }
 }
@@ -133,6 +137,13 @@ impl Router for Dispatch<'_, '_> {
             // A function has no size, so that its box is no allocation.
             self.middleware.push(Box::new(middleware));
         }
+        self
+    }
+
+    fn group(&mut self, routes: impl FnOnce(&mut Self) -> &mut Self) -> &mut Self {
+        let outside = self.middleware.len();
+        routes(self);
+        self.middleware.truncate(outside);
         self
     }
 

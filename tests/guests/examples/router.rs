@@ -37,7 +37,7 @@ impl Routes for Desk {
             .on("draw", draw);
         router.on("ask", ask).on("settle", settle).on("wave", wave);
         router.on("sign-in", sign_in);
-        router.with(outer).with(inner).on("order", order);
+        router.group(|around| around.with(outer).with(inner).on("order", order));
         router.with(require_user).on("who", who);
         router.with(require_role("admin")).on("close", close);
         router.sends::<Joined>("joined").sends::<String>("said");
@@ -59,7 +59,7 @@ struct Join {
     #[garde(skip)]
     labels: Vec<String>,
     #[serde(default)]
-    #[garde(rename("seatNumber"), inner(range(max = 99)))]
+    #[garde(inner(range(max = 99)))]
     seat_number: Option<u8>,
 }
 

@@ -7,7 +7,7 @@
 //! - [`frame`], [`handshake`], [`payload`]: bytes of the protocol and of our own messages;
 //! - [`fleet`], [`crowd`]: many client connections on one epoll instance, and those that only are there;
 //! - [`pace`], [`histogram`], [`process`], [`measure`], [`report`]: when to send, what it cost, how to say it;
-//! - [`echo`], [`fanout`], [`chat`], [`idle`], [`connect`]: the workloads;
+//! - [`echo`], [`fanout`], [`chat`], [`posts`], [`idle`], [`connect`]: the workloads;
 //! - [`swap`], [`soak`]: checkers of a server whose handlers are replaced under load;
 //! - [`cpu`], [`child`], [`gateway`], [`machine`], [`median`], [`chart`]: servers as processes, and what is written down of a run;
 //! - [`compare`], [`growth`], [`stall`]: Tidegate beside its peers, as things grow, and beside readers that stop;
@@ -43,12 +43,14 @@ pub mod metrics;
 pub mod naive;
 pub mod pace;
 pub mod payload;
+pub mod posts;
 pub mod process;
 pub mod report;
 pub mod soak;
 pub mod stall;
 pub mod swap;
 pub mod target;
+pub mod timers;
 mod workload;
 
 pub use target::Target;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use tidegate_load::{
-    chat, compare, connect, cpu, echo, fanout, floor, growth, idle, naive, report, soak, stall,
-    swap,
+    chat, compare, connect, cpu, echo, fanout, floor, growth, idle, naive, posts, report, soak,
+    stall, swap, timers,
 };
 
 /// Load generator and swap checker for WebSocket servers on this machine.
@@ -40,6 +40,8 @@ enum Command {
     Chat(chat::Options),
     /// Memory of connections that say nothing.
     Idle(idle::Options),
+    /// POST requests that a plugin publishes: rate, latency, CPU a request.
+    Posts(posts::Options),
     /// Handshake, close handshake, again: CPU a connection.
     Connect(connect::Options),
     /// Checks that swaps lose, repeat, reorder and drop nothing.
@@ -52,6 +54,8 @@ enum Command {
     Growth(growth::Options),
     /// Tidegate's memory, latency and drops when some subscribers stop reading.
     Stall(stall::Options),
+    /// What timers that are far from due cost Tidegate.
+    Timers(timers::Options),
     /// The cheapest possible server, to compare with.
     Floor(FloorArguments),
     /// The server one writes first, to compare with: tokio-tungstenite with its default settings.
@@ -97,11 +101,13 @@ fn run(cli: Cli) -> Result<bool> {
         Command::Chat(options) => report::print("chat", &chat::run(&options)?, json),
         Command::Idle(options) => report::print("idle", &idle::run(&options)?, json),
         Command::Connect(options) => report::print("connect", &connect::run(&options)?, json),
+        Command::Posts(options) => report::print("posts", &posts::run(&options)?, json),
         Command::Swap(arguments) => report::print("swap", &swap::run(arguments.options()?)?, json),
         Command::Soak(arguments) => report::print("soak", &arguments.run()?, json),
         Command::Compare(options) => report::print("compare", &compare::run(&options)?, json),
         Command::Growth(options) => report::print("growth", &growth::run(&options)?, json),
         Command::Stall(options) => report::print("stall", &stall::run(&options)?, json),
+        Command::Timers(options) => report::print("timers", &timers::run(&options)?, json),
         Command::Floor(arguments) => serve(&arguments),
         Command::Naive(arguments) => naive::serve(arguments.listen).map(|()| true),
     }

@@ -1,5 +1,5 @@
 //! Both coders together, against the examples of RFC 7692 and against another implementation of
-//! DEFLATE: flate2's default one.
+//! DEFLATE: miniz_oxide, which is flate2's default. Ours is zlib-rs.
 
 use flate2::{Decompress, FlushDecompress};
 use proptest::collection::vec;

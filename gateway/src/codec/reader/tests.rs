@@ -1,6 +1,7 @@
-//! The reader against the RFC's rules (`rules`), against the network's cuts (`cuts`) and against
-//! tungstenite (`differential`).
+//! The reader against the RFC's rules (`rules`), against the network's cuts (`cuts`), against
+//! tungstenite (`differential`), and its two ways to read against each other (`batches`).
 
+mod batches;
 mod cuts;
 mod differential;
 mod rules;

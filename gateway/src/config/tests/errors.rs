@@ -74,6 +74,16 @@ fn a_plugins_values_are_checked() {
             4:9: "watch" in [[plugin]] is "no": write true or false
         [[plugin]]\nname = "auth"\npath = "a.wasm"\nlimits.memory = "8GiB"
             4:17: "memory" in [plugin.limits] is "8GiB": write a size from "64KiB" to "4GiB"
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.store = ["my rooms"]
+            4:16: plugin "auth" has bucket "my rooms" in grants.store: write 1 to 64 of the characters a-z, 0-9 and -
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.watch = ["rooms"]
+            4:16: plugin "auth" has bucket "rooms" in grants.watch, but not in grants.store: add it there
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.stor = ["rooms"]
+            4:8: unknown key "stor" in [plugin.grants]: did you mean "store"?
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.http = ["api.example.com"]
+            4:16: "http" in [plugin.grants] is "api.example.com": write an origin like "https://api.example.com" or "http://10.0.0.1:8080", without a path
+        [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.http = ["https://api.example.com/v1"]
+            4:16: "http" in [plugin.grants] is "https://api.example.com/v1": write an origin like "https://api.example.com" or "http://10.0.0.1:8080", without a path
         [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig.users = ["ann"]
             4:16: "users" in [plugin.config] is a list: write a string in quotes, a number, or true or false
         [[plugin]]\nname = "auth"\npath = "a.wasm"\nconfig.limits = { day = 5 }
@@ -86,6 +96,33 @@ fn a_plugins_values_are_checked() {
             4:16: plugin "auth" is granted the state of "chat", which is in no chain with it: remove it, or name both in `plugins` of a route
         [[plugin]]\nname = "auth"\npath = "a.wasm"\ngrants.state = ["chta"]
             4:16: plugin "auth" is granted the state of "chta", which is no plugin: remove it, or name both in `plugins` of a route
+    "##;
+    for (text, expected) in cases(table) {
+        assert_eq!(error(&text), expected);
+    }
+}
+
+#[test]
+fn a_stores_values_are_checked() {
+    let table = r##"
+        store.path = ""
+            1:14: "path" in [store] is "": write the path of a file, like "data.redb"
+        store.size = 0
+            1:14: "size" in [store] is 0: write a size from "1B" to "1TiB"
+        [[bucket]]\nttl = "1h"
+            1:1: bucket without a name: add one, like name = "rooms"
+        [[bucket]]\nname = "my_rooms"
+            2:8: "name" in [[bucket]] is "my_rooms": write 1 to 64 of the characters a-z, 0-9 and -
+        [[bucket]]\nname = "rooms"
+            2:8: no plugin may use bucket "rooms": add grants.store = ["rooms"] to one
+        [[plugin]]\nname = "a"\npath = "a.wasm"\ngrants.store = ["room"]\n[[bucket]]\nname = "rooms"
+            6:8: no plugin may use bucket "rooms"; of those in grants.store, did you mean "room"?
+        [[plugin]]\nname = "a"\npath = "a.wasm"\ngrants.store = ["rooms"]\n[[bucket]]\nname = "rooms"\n[[bucket]]\nname = "rooms"
+            8:8: a second bucket is named "rooms": give it another name
+        [[plugin]]\nname = "a"\npath = "a.wasm"\ngrants.store = ["rooms"]\n[[bucket]]\nname = "rooms"\nttl = "0s"
+            7:7: "ttl" in [[bucket]] is "0s": write a duration above zero and up to 365 days, like "500ms" or "2m"
+        [[plugin]]\nname = "a"\npath = "a.wasm"\ngrants.store = ["rooms"]\n[[bucket]]\nname = "rooms"\nkeys = 0
+            7:8: "keys" in [[bucket]] is 0: write a whole number from 1 to 1000000000
     "##;
     for (text, expected) in cases(table) {
         assert_eq!(error(&text), expected);
@@ -200,9 +237,24 @@ fn values_that_do_not_fit_each_other_are_refused() {
         "tidegate.toml:1:17: [admin] and [server] both listen on 127.0.0.1:9090: give [admin] a port of its own"
     );
     assert_eq!(
+        error("server.shards = 4\nengine.instances = 3"),
+        r#"tidegate.toml:2:20: "instances" in [engine] is 3, but each of 4 "shards" in [server] keeps one of each plugin, of which there are 1: write at least 4"#
+    );
+    config("server.shards = 4\nengine.instances = 4");
+    assert_eq!(
         error("server.drain_window = \"1m\""),
         r#"tidegate.toml:1:23: "drain_window" in [server] is 60s, longer than "drain_deadline" (30s): lower it"#
     );
+}
+
+#[test]
+fn a_route_where_the_browser_client_is_needs_it_off() {
+    let text = GOOD.replace("/rooms/{room}", "/tidegate.js");
+    let expected = r#"tidegate.toml:7:8: route "/tidegate.js" is where the browser client is: choose another path, or write client = false in [server]"#;
+    assert_eq!(errors(&text), [expected]);
+    let off = format!("server.client = false\n{text}");
+    assert!(!parse_with(&off, &[]).unwrap().server.client);
+    assert!(config("").server.client);
 }
 
 #[test]

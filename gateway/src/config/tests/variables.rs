@@ -111,7 +111,7 @@ fn an_error_in_a_variable_names_the_variable() {
         (
             "TIDEGATE_SERVER__A.B=\"C",
             "1",
-            r#"unknown key "a.b=\"c" in [server]: use one of "listen", "shards", "connections", "handshake_timeout", "headers", "drain_window", "drain_deadline", "queue""#,
+            r#"unknown key "a.b=\"c" in [server]: use one of "listen", "shards", "connections", "handshake_timeout", "headers", "drain_window", "drain_deadline", "queue", "client""#,
         ),
     ];
     for (name, value, expected) in cases {
@@ -173,4 +173,26 @@ fn no_variable_is_too_odd_for_an_error() {
             assert_eq!(error.place, Place::Variable(name.to_owned()));
         }
     }
+}
+
+#[test]
+fn a_variable_adjusts_a_bucket_of_the_file() {
+    let bucket = "[[bucket]]\nname = \"live-scores\"\n";
+    let grant =
+        "[[plugin]]\nname = \"scores\"\npath = \"a.wasm\"\ngrants.store = [\"live-scores\"]\n";
+    let environment = [
+        ("TIDEGATE_BUCKET__LIVE_SCORES__TTL", "90s"),
+        ("TIDEGATE_STORE__PATH", "/var/data.redb"),
+    ];
+    let config = parse_with(&format!("{GOOD}{grant}{bucket}"), &environment).unwrap();
+    assert_eq!(config.buckets()[0].ttl, Some(Duration::from_secs(90)));
+    assert_eq!(
+        config.store.path.as_deref(),
+        Some(Path::new("/var/data.redb"))
+    );
+    let error = variable_error("TIDEGATE_BUCKET__ROOMS__TTL", "90s");
+    assert_eq!(
+        error,
+        "TIDEGATE_BUCKET__ROOMS__TTL: names no bucket of the file, which has []"
+    );
 }

@@ -7,8 +7,9 @@
 use std::io::Write as _;
 use std::net;
 
-use hyper::Method;
-use hyper::header;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Response, StatusCode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -16,6 +17,7 @@ use tokio::sync::Notify;
 use super::HttpRequest;
 use super::rules::{is_upgrade, parse_field};
 use crate::config::Origins;
+use crate::console::Body;
 use crate::handler::Accept;
 
 /// Whether a request asks for server-sent events.
@@ -31,6 +33,46 @@ pub(super) fn is_wanted(request: &HttpRequest) -> bool {
                 let kind = kind.split(';').next().unwrap_or_default();
                 kind.trim().eq_ignore_ascii_case("text/event-stream")
             })
+}
+
+/// The origin of a page that may not read the stream before it was told so: `Last-Event-ID` makes a
+/// request of another origin's page one that its browser asks for first (a CORS preflight).
+pub(super) fn asking_first(request: &HttpRequest) -> Option<&HeaderValue> {
+    let headers = request.headers();
+    let method = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let asks = request.method() == Method::OPTIONS && method.is_some_and(|method| method == "GET");
+    headers.get(header::ORIGIN).filter(|_| asks)
+}
+
+/// Tells a page of an allowed origin that it may. Its browser asks again after ten minutes, the most
+/// that some of them remember it.
+pub(super) fn go_ahead(allowed: &Origins, origin: &HeaderValue) -> Response<Body> {
+    let mut response = Response::new(Full::default().boxed_unsync());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "last-event-id"),
+        (header::ACCESS_CONTROL_MAX_AGE, "600"),
+        (header::VARY, "origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Some((name, value)) = credentials(allowed) {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Whether a page may send cookies along: not where any page may connect.
+fn credentials(allowed: &Origins) -> Option<(HeaderName, &'static str)> {
+    match allowed {
+        Origins::Any => None,
+        Origins::Same | Origins::List(_) => {
+            Some((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"))
+        }
+    }
 }
 
 /// Where a request leaves what is to become of its socket, for whoever serves the socket.
@@ -76,15 +118,14 @@ pub(super) fn head(accept: &Accept, allowed: &Origins, origin: Option<&str>) -> 
         .to_vec();
     if let Some(origin) = origin {
         // That pages of this origin may connect was checked; this lets them read.
-        let credentials = match allowed {
-            Origins::Any => "",
-            Origins::Same | Origins::List(_) => "access-control-allow-credentials: true\r\n",
-        };
         // Writing to a vector does not fail.
         let _ = write!(
             head,
-            "access-control-allow-origin: {origin}\r\nvary: origin\r\n{credentials}"
+            "access-control-allow-origin: {origin}\r\nvary: origin\r\n"
         );
+        if let Some((name, value)) = credentials(allowed) {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
     }
     let fields = accept.headers.iter();
     for (name, value) in fields.filter_map(|field| parse_field(field).ok()) {

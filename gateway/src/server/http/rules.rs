@@ -42,12 +42,7 @@ pub(super) fn check(request: &HttpRequest) -> Result<&HeaderValue, Refusal> {
             "the header field `Connection: Upgrade` is missing\n",
         ));
     }
-    // Two could be read as either, and the origin is compared with one (RFC 9112 section 3.2).
-    if headers.get_all(header::HOST).iter().count() != 1 {
-        return Err(Refusal::Malformed(
-            "the header field `Host` is not there once\n",
-        ));
-    }
+    has_host(headers)?;
     if headers
         .get(header::SEC_WEBSOCKET_VERSION)
         .is_none_or(|version| version != "13")
@@ -59,6 +54,17 @@ pub(super) fn check(request: &HttpRequest) -> Result<&HeaderValue, Refusal> {
         (Some(key), None) if is_key(key.as_bytes()) => Ok(key),
         _ => Err(Refusal::Malformed(
             "`Sec-WebSocket-Key` is not 16 bytes in base64, once\n",
+        )),
+    }
+}
+
+/// Two could be read as either, and the origin is compared with one (RFC 9112 section 3.2).
+pub(super) fn has_host(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if host.to_str().is_ok() => Ok(()),
+        _ => Err(Refusal::Malformed(
+            "the header field `Host` is not there once\n",
         )),
     }
 }
@@ -101,8 +107,14 @@ pub(super) fn describe(
     })
 }
 
-/// What a handler may put into a 101.
-pub(super) fn validate(accept: &Accept, request: &Request) -> Result<(), String> {
+/// What a handler may put into a 101, and keep for the connection: at most `state_max` bytes.
+pub(super) fn validate(accept: &Accept, request: &Request, state_max: usize) -> Result<(), String> {
+    let state = accept.states.largest();
+    if state > state_max {
+        return Err(format!(
+            "the handler accepted with a state of {state} bytes, over `limits.state` of the route ({state_max})"
+        ));
+    }
     if let Some(subprotocol) = &accept.subprotocol
         && !request.subprotocols.contains(subprotocol)
     {

@@ -27,6 +27,8 @@ impl Routes for Sums {
             .on("done", |_: &Call, (): ()| Ok(()))
             .on("later", |_: &Call, (): ()| Ok(Later::<Sum>::default()))
             .on("wave", |_: &Call, (): ()| Ok(Unanswered))
+            .group(|open| open.with(closed).on("open", |_: &Call, _: bool| Ok(())))
+            .on("free", |_: &Call, _: bool| Ok(()))
             .with(closed)
             .with(|call, next| {
                 next.run(call)?;
@@ -117,6 +119,8 @@ fn a_fault_is_that_of_the_message() {
 #[test]
 fn middleware_is_around_the_routes_behind_it_only() {
     assert!(answer(r#"{"type": "done", "payload": false}"#).is_none());
+    assert_eq!(failed(r#"{"type": "open", "payload": false}"#).2, "closed");
+    assert!(answer(r#"{"type": "free", "payload": false}"#).is_none());
     let changed = json!({"type": "around", "success": true, "data": "changed"});
     assert_eq!(
         answer(r#"{"type": "around", "payload": true}"#),
@@ -151,7 +155,7 @@ fn what_is_for_no_route_is_told_apart() {
     };
     assert_eq!(fault.code(), "binary-message");
     let unknown = Names::of::<Sums>().unknown("sub");
-    let known = json!(["add", "done", "later", "wave", "around"]);
+    let known = json!(["add", "done", "later", "wave", "open", "free", "around"]);
     assert_eq!(unknown.details().unwrap()["known"], known);
 }
 

@@ -13,7 +13,7 @@ use super::*;
 
 /// Small enough that sequences go over it, and above the length of control frames: tungstenite
 /// applies its frame limit to those as well.
-const LIMIT: usize = 400;
+pub(super) const LIMIT: usize = 400;
 
 /// How a stream of frames ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +92,7 @@ fn theirs(bytes: &[u8]) -> Outcome {
 /// One frame on the wire. Its length is what its payload has, or a claim over the limit, so that
 /// frames stay apart and a test can say at which one a stream must end.
 #[derive(Debug, Clone)]
-struct Wire {
+pub(super) struct Wire {
     first: u8,
     mask: Option<[u8; 4]>,
     form: Form,
@@ -258,7 +258,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
-fn stream() -> impl Strategy<Value = Vec<Wire>> {
+pub(super) fn stream() -> impl Strategy<Value = Vec<Wire>> {
     let part = prop_oneof![
         8 => message(),
         3 => control().prop_map(|frame| vec![frame]),
@@ -288,7 +288,7 @@ fn stream() -> impl Strategy<Value = Vec<Wire>> {
 }
 
 /// Cuts `bytes` into pieces of these sizes, over and over.
-fn chop<'a>(bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+pub(super) fn chop<'a>(bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let (mut pieces, mut rest) = (Vec::new(), bytes);
     for size in sizes.iter().cycle() {
         let (piece, after) = rest.split_at(rest.len().min(*size));
@@ -301,7 +301,7 @@ fn chop<'a>(bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-fn sizes() -> impl Strategy<Value = Vec<usize>> {
+pub(super) fn sizes() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![
         1 => Just(vec![1]),
         3 => vec(1..20usize, 1..8),
@@ -310,7 +310,7 @@ fn sizes() -> impl Strategy<Value = Vec<usize>> {
     ]
 }
 
-fn concat(frames: &[Wire]) -> Vec<u8> {
+pub(super) fn concat(frames: &[Wire]) -> Vec<u8> {
     frames.iter().flat_map(Wire::bytes).collect()
 }
 

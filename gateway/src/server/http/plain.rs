@@ -1,0 +1,160 @@
+//! Plain requests, which ask for no WebSocket: answered by the first plugin of the route's chain
+//! that exports `wasi:http/incoming-handler`, once the plugins in front of it have let them in.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{self, HeaderMap};
+use hyper::{Method, Request, Response};
+
+use super::carried::Carried;
+use super::rules::{describe, has_host, is_ours, parse_field};
+use super::{HttpRequest, Refused, ask, full};
+use crate::config::RouteLimits;
+use crate::connection::Terms;
+use crate::console::Body;
+use crate::handler::{Failure, Handler};
+use crate::pieces::Pieces;
+use crate::server::origin;
+use crate::server::refusal::Refusal;
+use crate::server::site::{Place, Site};
+use crate::shard::Shard;
+
+/// Answers a plain request.
+pub(super) async fn respond<H: Handler>(
+    site: &Site<H>,
+    peer: SocketAddr,
+    http: HttpRequest,
+    begin: impl FnOnce(),
+) -> Result<Response<Body>, Refused> {
+    let (place, params) = site.find(http.uri().path()).ok_or(Refusal::Route)?;
+    let terms = &place.terms;
+    let responder = terms.handler.responder().ok_or(Refusal::NotAnUpgrade)?;
+    check(place, &http)?;
+    if site.is_draining() {
+        return Err(Refusal::Draining.into());
+    }
+    begin();
+    let mut headers = Vec::new();
+    if responder > 0 {
+        let request = describe(&http, params, peer)?;
+        headers = ask(site, place, &request, Some(responder)).await?.headers;
+    }
+    let (mut parts, body) = http.into_parts();
+    let body = read(body, &terms.limits).await?;
+    if !body.is_empty() {
+        // However it came, it has a length now.
+        parts
+            .headers
+            .insert(header::CONTENT_LENGTH, body.len().into());
+    }
+    let is_head = parts.method == Method::HEAD;
+    let request = Request::from_parts(parts, body);
+    let call = answer(site.shard().clone(), terms.clone(), responder, request);
+    let mut response = Carried::new(call).await?;
+    dress(response.headers_mut(), &headers, is_head);
+    Ok(response.map(full))
+}
+
+/// What every plain request must be. A page may read only what its own origin answers, so browsers
+/// keep foreign ones from the answers of GET and HEAD; the other methods change something, and a
+/// site's cookies are sent along with any page's request.
+fn check<H>(place: &Place<H>, http: &HttpRequest) -> Result<(), Refusal> {
+    has_host(http.headers())?;
+    let is_safe = matches!(*http.method(), Method::GET | Method::HEAD);
+    if !is_safe && !origin::allows(&place.origins, http.headers()) {
+        return Err(Refusal::Origin);
+    }
+    Ok(())
+}
+
+/// Reads a body before the guest is called: one that comes slowly holds no instance, and its time is
+/// not the event's.
+async fn read(mut body: Incoming, limits: &RouteLimits) -> Result<Bytes, Refusal> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let read = tokio::time::timeout(limits.body_timeout, collect(&mut body, limits.body)).await;
+    let refusal = match read {
+        Ok(Ok(body)) => return Ok(body),
+        Ok(Err(refusal)) => refusal,
+        Err(_) => return Err(Refusal::Slow),
+    };
+    // Closing on a client that still sends would reset the socket, and our answer would be lost.
+    let discard = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(LINGER, discard).await;
+    Err(refusal)
+}
+
+/// How long we take in what is too much, for the sake of clients that read after they have written.
+const LINGER: Duration = Duration::from_secs(1);
+
+async fn collect(body: &mut Incoming, max: usize) -> Result<Bytes, Refusal> {
+    if body.size_hint().lower() > max as u64 {
+        return Err(Refusal::TooLarge);
+    }
+    let mut pieces = Pieces::default();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::Malformed("the body is not whole\n"))?;
+        if let Ok(piece) = frame.into_data()
+            && !pieces.add(piece, max)
+        {
+            return Err(Refusal::TooLarge);
+        }
+    }
+    Ok(pieces.join())
+}
+
+/// Has the plugin answer. Its effects are in force before the response can be seen.
+async fn answer<H: Handler>(
+    shard: Rc<Shard>,
+    terms: Rc<Terms<H>>,
+    responder: usize,
+    request: Request<Bytes>,
+) -> Result<Response<Bytes>, Refusal> {
+    shard.counters().events.count("request");
+    let mut event = terms.take_event();
+    let answered = terms.handler.respond(&mut event, responder, request).await;
+    let answered = match answered {
+        Ok(response) => {
+            event.commit(&shard);
+            Ok(response)
+        }
+        Err(failure) => {
+            event.discard();
+            shard.failed("request", &event, &failure);
+            Err(match failure {
+                Failure::Unavailable(_) => Refusal::Unavailable,
+                _ => Refusal::Failed(failure.to_string()),
+            })
+        }
+    };
+    terms.give_event(event);
+    answered
+}
+
+/// Leaves of the plugin's header fields those that are its to set, and adds those of the plugins in
+/// front. The length of a body that is not there is known to the plugin only.
+fn dress(headers: &mut HeaderMap, more: &[(String, Vec<u8>)], is_head: bool) {
+    let length = headers.remove(header::CONTENT_LENGTH);
+    let ours: Vec<_> = headers
+        .keys()
+        .filter(|name| is_ours(name))
+        .cloned()
+        .collect();
+    for name in ours {
+        headers.remove(name);
+    }
+    if let Some(length) = length.filter(|_| is_head) {
+        headers.insert(header::CONTENT_LENGTH, length);
+    }
+    for (name, value) in more.iter().filter_map(|field| parse_field(field).ok()) {
+        if !is_ours(&name) {
+            headers.append(name, value);
+        }
+    }
+}

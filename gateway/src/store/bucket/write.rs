@@ -1,0 +1,144 @@
+//! The one way of changes into a bucket: memory, the journal and the watchers in the same order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::{Bucket, Operation};
+use crate::store::clock::Millis;
+use crate::store::entries::{Entries, Entry};
+use crate::store::journal::{Pending, Write};
+use crate::store::{Change, StoreError};
+
+/// How many expired entries are removed at once: some tenths of a millisecond for whoever waits for
+/// the bucket meanwhile.
+const SWEEP: usize = 256;
+
+/// One key's change of a [`Write`].
+pub(in crate::store) struct Record {
+    pub(in crate::store) key: Arc<str>,
+    pub(in crate::store) value: Option<Bytes>,
+    pub(in crate::store) written: Millis,
+    /// What was there before.
+    pub(in crate::store) before: Option<Entry>,
+}
+
+/// The records of one write; nearly always one.
+pub(in crate::store) type Records = SmallVec<[Record; 1]>;
+
+impl Bucket {
+    /// Makes the changes that `decide` says, all or none. Counts them, unless they are our own.
+    pub(super) fn write<C>(
+        self: &Arc<Self>,
+        counted: Option<(Operation, usize)>,
+        decide: impl FnOnce(&Entries, Millis) -> Result<C, StoreError>,
+    ) -> Result<Pending, StoreError>
+    where
+        C: IntoIterator<Item = (Arc<str>, Option<Bytes>)>,
+    {
+        let now = self.now();
+        let mut content = self.content();
+        if let Some((what, times)) = counted {
+            content.operations[what as usize] += times as u64;
+        }
+        let written = decide(&content.entries, now)
+            .and_then(|changes| self.apply(&mut content.entries, changes, now));
+        drop(content);
+        self.counted(written).inspect(|_| self.wake())
+    }
+
+    fn apply(
+        self: &Arc<Self>,
+        entries: &mut Entries,
+        changes: impl IntoIterator<Item = (Arc<str>, Option<Bytes>)>,
+        written: Millis,
+    ) -> Result<Pending, StoreError> {
+        let journal = self.shared.journal.as_ref();
+        // Held until the write is in the journal: its order there is that of the bucket.
+        let admission = journal.map(|journal| journal.admit()).transpose()?;
+        let (keys, bytes) = (entries.len(), entries.bytes());
+        let mut records = Records::new();
+        for (key, value) in changes {
+            if value.is_none() && !entries.holds(&key) {
+                continue;
+            }
+            let before = entries.put(&key, value.clone(), written);
+            records.push(Record {
+                key,
+                value,
+                written,
+                before,
+            });
+        }
+        if let Err(refusal) = self.check_growth(entries, keys, bytes) {
+            for record in records.into_iter().rev() {
+                entries.restore(&record.key, record.before);
+            }
+            return Err(refusal);
+        }
+        for record in &records {
+            self.tell(&record.key, record.value.clone());
+        }
+        Ok(match admission {
+            Some(admission) if !records.is_empty() => admission.push(Write {
+                bucket: self.clone(),
+                records,
+            }),
+            _ => Pending::Done,
+        })
+    }
+
+    fn tell(self: &Arc<Self>, key: &Arc<str>, value: Option<Bytes>) {
+        for watcher in &self.watchers {
+            watcher.push(Change {
+                bucket: self.clone(),
+                key: key.clone(),
+                value: value.clone(),
+            });
+        }
+    }
+
+    /// Wakes whoever has something to do after a write. Not while anything is locked.
+    fn wake(&self) {
+        if let Some(journal) = &self.shared.journal {
+            journal.wake();
+        }
+        for watcher in &self.watchers {
+            watcher.wake();
+        }
+    }
+
+    /// Removes some of what has expired. Returns whether there is more.
+    pub(in crate::store) fn sweep(self: &Arc<Self>) -> bool {
+        let now = self.now();
+        let expired = self.content().entries.expired(SWEEP, now);
+        if expired.is_empty() {
+            return false;
+        }
+        let more = expired.len() == SWEEP;
+        let removed = self.write(None, |entries, now| {
+            // Meanwhile one may have been written again.
+            let still = expired
+                .into_iter()
+                .filter(|key| entries.get(key, now).is_none());
+            Ok(still.map(|key| (key, None)).collect::<Vec<_>>())
+        });
+        // A disk that takes no more is said to whoever writes; nobody sees these entries.
+        removed.is_ok() && more
+    }
+
+    /// Puts back what was there before a write that the disk did not take.
+    pub(in crate::store) fn undo(self: &Arc<Self>, records: Records) {
+        let mut content = self.content();
+        let before = content.entries.bytes();
+        for record in records.into_iter().rev() {
+            let value = record.before.as_ref().map(|entry| entry.value.clone());
+            content.entries.restore(&record.key, record.before);
+            self.tell(&record.key, value);
+        }
+        self.shared.account(before, content.entries.bytes());
+        drop(content);
+        self.wake();
+    }
+}

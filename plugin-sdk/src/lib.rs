@@ -52,7 +52,7 @@
 //! | greet who has come; tidy up after who has gone | [`Handler::on_open`], [`Handler::on_close`] with [`CloseCause`] |
 //! | send to whose message this is, or to one whose id I have kept | [`Connection::send`], [`connection`] |
 //! | send large amounts without filling the outbox | what [`Connection::send`] returns ([`Delivery`]), [`Handler::on_drain`] |
-//! | throw somebody out | [`Connection::close`] |
+//! | throw somebody out, whose event this is or not | [`Connection::close`], with [`connection`] or [`members`] |
 //! | know who it is, and what the user may do | [`User`], [`Call::user`], [`Call::require_role`], [`require_user`], [`require_role`](require_role()) |
 //!
 //! **Messages**

@@ -77,6 +77,15 @@ pub enum Effect {
     },
     /// The event's connection is closed.
     Close(CloseFrame),
+    /// Another connection is closed.
+    Kick {
+        /// Which.
+        to: ConnectionId,
+        /// Its close frame.
+        frame: CloseFrame,
+        /// As that of a send.
+        sender: Option<usize>,
+    },
     /// A connection did not take a message and is to be closed for it, as its route says.
     Overflow {
         /// Which; it lives on the event's shard.
@@ -201,14 +210,23 @@ impl Effects {
         });
     }
 
+    /// Records that another connection is closed.
+    pub fn kick(&mut self, to: ConnectionId, frame: CloseFrame) {
+        self.list.push(Effect::Kick {
+            to,
+            frame,
+            sender: None,
+        });
+    }
+
     /// Records an effect that carries no frame.
     pub fn push(&mut self, effect: Effect) {
         self.closes |= matches!(effect, Effect::Close(_));
         self.list.push(effect);
     }
 
-    /// Copies a send, a publish or a timer of the plugin's own from another event, of the plugin
-    /// `sender`. Other effects belong to their own connection and shard and are not copied.
+    /// Copies a send, a publish, a kick or a timer of the plugin's own from another event, of the
+    /// plugin `sender`. Other effects belong to their own connection and shard and are not copied.
     pub fn copy(&mut self, from: &Effects, effect: &Effect, sender: usize) {
         match effect {
             Effect::Send {
@@ -244,6 +262,11 @@ impl Effects {
                     id,
                 });
             }
+            Effect::Kick { to, frame, .. } => self.list.push(Effect::Kick {
+                to: *to,
+                frame: frame.clone(),
+                sender: Some(sender),
+            }),
             Effect::SetTimer {
                 owner,
                 of_connection: false,

@@ -4,15 +4,18 @@
 //! [plugin.config]
 //! greeting = "hello"
 //! history = 50
+//! tick = "15s"
 //! ```
 //!
 //! All values come as text. They are those the gateway was started with; a reload of the plugin does not read them anew.
 //!
 //! ```no_run
+//! # use std::time::Duration;
 //! # use tidegate_sdk::{Result, config};
 //! # fn on_load() -> Result {
 //! let greeting = config::get("greeting").unwrap_or_else(|| "welcome".to_owned());
 //! let history: usize = config::parse("history")?.unwrap_or(100);
+//! let tick = config::duration("tick")?.unwrap_or(Duration::from_secs(30));
 //! # Ok(())
 //! # }
 //! ```
@@ -20,6 +23,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::bindings::wasi::config::store;
 use crate::{Result, error};
@@ -38,6 +42,13 @@ where
     T::Err: Display,
 {
     get(key).map(|value| read(key, &value)).transpose()
+}
+
+/// The value of a key, read as a duration written like the gateway's own, such as `"500ms"` or `"2m"`; none if the key is
+/// not there. A bare number is refused: nobody remembers whether it was seconds or milliseconds.
+pub fn duration(key: &str) -> Result<Option<Duration>> {
+    let duration = parse::<humantime::Duration>(key)?;
+    Ok(duration.map(Duration::from))
 }
 
 /// All values by key.
@@ -67,6 +78,11 @@ mod tests {
         assert_eq!(
             read::<u16>("port", "http").unwrap_err().to_string(),
             r#""port" in [plugin.config] is "http": invalid digit found in string"#
+        );
+        let error = read::<humantime::Duration>("tick", "15").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#""tick" in [plugin.config] is "15": time unit needed, for example 15sec or 15ms"#
         );
     }
 }

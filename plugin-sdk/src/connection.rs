@@ -14,8 +14,8 @@ use crate::{
 
 /// One WebSocket after its handshake: an id, good for as long as the gateway process lives, with what can be done to it.
 ///
-/// [`send`](Self::send) reaches any connection that this plugin serves. Everything else works only on the connection
-/// whose event this is, the one that handlers are given: another may live on another core.
+/// [`send`](Self::send) and [`close`](Self::close) reach any connection that this plugin serves. Everything else works
+/// only on the connection whose event this is, the one that handlers are given: another may live on another core.
 ///
 /// What a handler does takes effect when it returns `Ok`, in the order it was done; after an `Err`, a panic or a
 /// missed deadline none of it does.
@@ -67,7 +67,10 @@ impl Connection {
         Ok(self.send(refusal))
     }
 
-    /// Closes the connection with a close frame. What was sent before goes out first, what is sent after is dropped.
+    /// Closes the connection with a close frame. What was sent before goes out first. The event's own connection takes
+    /// nothing that is sent after; another one ends when its event under way has ended, and one that has gone already is
+    /// no error. A client sees why by the code: 1000 to 1003 and 1007 to 1014 have a meaning (RFC 6455 section 7.4.1),
+    /// 4000 to 4999 are the plugin's own.
     pub fn close(&self, code: u16, reason: &str) -> Result<(), CloseError> {
         Ok(host::close(self.id, code, reason)?)
     }

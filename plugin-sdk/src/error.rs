@@ -151,8 +151,9 @@ contract_error! {
 contract_error! {
     /// Why a close was not taken.
     CloseError {
-        /// Only the event's own connection can be closed.
-        NotThisConnection => "only the event's own connection can be closed",
+        /// All that this event has done so far is over `limits.effects` of the plugin, or the queue to the connection's
+        /// core is full.
+        TooMany => "all of this event is over limits.effects of the plugin, or the queue to the connection's core is full",
         /// Codes an endpoint may send: 1000-1003, 1007-1014 and 3000-4999 (RFC 6455 section 7.4).
         InvalidCode => "close codes are 1000-1003, 1007-1014 and 3000-4999",
         /// Reasons are at most 123 bytes long (RFC 6455 section 5.5).

@@ -106,6 +106,11 @@ impl Fault {
         fault
     }
 
+    /// What only the log is told.
+    pub(crate) fn for_log(&self) -> Option<&str> {
+        self.log.as_deref()
+    }
+
     /// Logs what only the log is told.
     pub(crate) fn log(&self, kind: &str) {
         if let Some(log) = &self.log {

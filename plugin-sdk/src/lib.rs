@@ -49,11 +49,11 @@
 //!
 //! | I want to | use |
 //! | --- | --- |
-//! | let somebody in or not, by path, query, header or cookie | [`Handler::on_upgrade`] with [`Request`], [`Accept`], [`Reject`] |
+//! | let somebody in or not, by path, query, header or cookie | [`Handler::on_upgrade`] with [`Request`], [`Accept`], [`Reject`] or a [`Fault`] in JSON |
 //! | greet who has come; tidy up after who has gone | [`Handler::on_open`], [`Handler::on_close`] with [`CloseCause`] |
 //! | send to whose message this is, or to one whose id I have kept | [`Connection::send`], [`connection`] |
 //! | send large amounts without filling the outbox | what [`Connection::send`] returns ([`Delivery`]), [`Handler::on_drain`] |
-//! | throw somebody out | [`Connection::close`] |
+//! | throw somebody out, whose event this is or not | [`Connection::close`], with [`connection`] or [`members`] |
 //! | know who it is, and what the user may do | [`User`], [`Call::user`], [`Call::require_role`], [`require_user`], [`require_role`](require_role()) |
 //!
 //! **Messages**
@@ -61,7 +61,7 @@
 //! | I want to | use |
 //! | --- | --- |
 //! | handle messages by their type, with errors that name the field, and answers under the client's id | [`Routes`] and [`Router`] |
-//! | have them checked: lengths, ranges, formats | [`valid`] |
+//! | have them checked: lengths, ranges, formats | [`valid`]; other values [`check`] |
 //! | do something before or after routes: log, measure, refuse | [`Router::with`], [`Next`] |
 //! | refuse a message, and undo what it did | return a [`Fault`]; by hand [`discard`], [`Connection::send_error`] |
 //! | answer later, in the event of a timer or of another connection | [`Call::ticket`], [`Ticket`], [`Later`] |
@@ -205,7 +205,7 @@ pub use handler::{Handler, Migrator, Watcher, discard, generation};
 pub use http::{HttpError, HttpHandler};
 pub use message::{AsMessage, Message, MessageRef, Uncompressed, WithId};
 pub use router::{
-    Later, Next, Reply, Router, Routes, Unanswered, require_role, require_user, valid,
+    Later, Next, Reply, Router, Routes, Unanswered, check, require_role, require_user, valid,
 };
 pub use state::State;
 pub use ticket::Ticket;

@@ -26,6 +26,18 @@ impl Request {
             .find(|(header, _)| header.eq_ignore_ascii_case(name))
             .and_then(|(_, value)| str::from_utf8(value).ok())
     }
+
+    /// The first cookie of that name, as it was sent; names of cookies have their case.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .filter(|(header, _)| header.eq_ignore_ascii_case("cookie"))
+            .filter_map(|(_, value)| str::from_utf8(value).ok())
+            .flat_map(|cookies| cookies.split(';'))
+            .filter_map(|cookie| cookie.split_once('='))
+            .find(|(cookie, _)| cookie.trim() == name)
+            .map(|(_, value)| value.trim())
+    }
 }
 
 /// The first parameter of that name in a query.
@@ -89,6 +101,8 @@ mod tests {
             headers: vec![
                 ("origin".to_owned(), b"https://a.example".to_vec()),
                 ("x-bytes".to_owned(), vec![0xff]),
+                ("cookie".to_owned(), b"theme=dark; token=a=b".to_vec()),
+                ("cookie".to_owned(), b"token=c;Last=;odd".to_vec()),
             ],
             peer: "127.0.0.1:50000".to_owned(),
             subprotocols: Vec::new(),
@@ -122,6 +136,17 @@ mod tests {
         assert_eq!(query("n=%4", "n").as_deref(), Some("%4"));
         assert_eq!(query("n=%zz%41", "n").as_deref(), Some("%zzA"));
         assert_eq!(query("n=%ff", "n").as_deref(), Some("\u{fffd}"));
+    }
+
+    #[test]
+    fn cookies_are_found_by_name() {
+        let request = request(None);
+        assert_eq!(request.cookie("theme"), Some("dark"));
+        assert_eq!(request.cookie("token"), Some("a=b"));
+        assert_eq!(request.cookie("Last"), Some(""));
+        for missing in ["last", "odd", "dark", ""] {
+            assert_eq!(request.cookie(missing), None, "{missing}");
+        }
     }
 
     #[test]

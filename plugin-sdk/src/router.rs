@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 pub use middleware::{Next, require_role, require_user};
 pub use reply::{Later, Reply, Unanswered};
-pub use rules::valid;
+pub use rules::{check, valid};
 
 use crate::{Call, Connection, Fault, Message, Result, Verdict, discard};
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::bindings::tidegate::plugin::types;
-use crate::{Error, Result};
+use crate::{Error, Fault, Result};
 
 /// Grants an upgrade; `Accept::default()` adds nothing to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +42,8 @@ impl Accept {
 /// Refuses an upgrade: the HTTP response that the client gets instead of a WebSocket.
 ///
 /// Every error turns into a 500 that tells the client nothing; its text goes to the plugin's log. So `?` works in
-/// `on_upgrade` too.
+/// `on_upgrade` too. A [`Fault`] is told in JSON, as `{"code", "message", "details"}`: with 401 if it is `unauthorized`,
+/// 403 if `forbidden`, 500 if `internal`, and else 400.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     status: u16,
@@ -75,6 +76,24 @@ impl<E: Into<Error>> From<E> for Reject {
         Self {
             log: Some(error.into().to_string()),
             ..Self::new(500, "the server failed to answer this request\n")
+        }
+    }
+}
+
+impl From<Fault> for Reject {
+    fn from(fault: Fault) -> Self {
+        let status = match fault.code() {
+            "unauthorized" => 401,
+            "forbidden" => 403,
+            "internal" => 500,
+            _ => 400,
+        };
+        match serde_json::to_string(&fault) {
+            Ok(body) => Self {
+                log: fault.for_log().map(str::to_owned),
+                ..Self::new(status, body).header("content-type", "application/json")
+            },
+            Err(error) => error.into(),
         }
     }
 }
@@ -122,6 +141,22 @@ mod tests {
         let reject = types::Reject::from(decide().unwrap_err());
         assert_eq!(reject.status, 500);
         assert!(!String::from_utf8(reject.body).unwrap().contains("secret"));
+    }
+
+    #[test]
+    fn a_fault_is_told_in_json() {
+        fn decide() -> Result<Accept, Reject> {
+            Err(Fault::field("page", "at most 100"))?
+        }
+        let reject = types::Reject::from(decide().unwrap_err());
+        assert_eq!(reject.status, 400);
+        assert_eq!(reject.headers[0].1, b"application/json");
+        let body: serde_json::Value = serde_json::from_slice(&reject.body).unwrap();
+        assert_eq!(body["details"]["field"], "page");
+        for (code, status) in [("unauthorized", 401), ("forbidden", 403), ("internal", 500)] {
+            let reject = types::Reject::from(Reject::from(Fault::new(code, "no")));
+            assert_eq!(reject.status, status);
+        }
     }
 
     #[test]

@@ -98,3 +98,95 @@ async fn of_a_refused_upgrade_nothing_happens() {
     assert_eq!(watcher.recv().await, "/granted");
     watcher.silent().await;
 }
+
+/// The id that a connection has.
+async fn id(client: &mut Client) -> String {
+    client.ask("id").await
+}
+
+#[tokio::test]
+async fn another_connection_is_closed_behind_what_was_sent_to_it() {
+    // On the same shard and on another.
+    for shards in ["shards = 1", "shards = 2"] {
+        let gateway = Gateway::with("directory").server(shards).start().await;
+        let mut kicker = gateway.connect("/").await;
+        for _ in 0..4 {
+            let mut kicked = gateway.connect("/").await;
+            let id = id(&mut kicked).await;
+            assert_eq!(kicker.ask(&format!("kick {id} 4003 out")).await, "ok");
+            assert_eq!(kicked.recv().await, "before");
+            assert_eq!(kicked.recv_close().await, (4003, "out".to_owned()));
+            // It is gone, and that is no error.
+            drop(kicked);
+            assert_eq!(kicker.ask(&format!("kick {id} 4003 out")).await, "ok");
+        }
+        gateway
+            .until_metric(r#"closes_total{cause="kicked"}"#, 4)
+            .await;
+        gateway.until_metric("connections_open", 1).await;
+        assert_eq!(gateway.metric(r#"events_total{event="close"}"#).await, 4);
+    }
+}
+
+#[tokio::test]
+async fn one_may_be_kicked_twice_and_hears_of_the_first() {
+    let gateway = Gateway::with("directory")
+        .server("shards = 2")
+        .start()
+        .await;
+    let (mut one, mut two) = (gateway.connect("/").await, gateway.connect("/").await);
+    let mut kicked = gateway.connect("/").await;
+    let id = id(&mut kicked).await;
+    assert_eq!(one.ask(&format!("kick {id} 4001 first")).await, "ok");
+    assert_eq!(two.ask(&format!("kick {id} 4002 second")).await, "ok");
+    let (code, _) = kicked.closed().await.expect("a close frame");
+    assert!([4001, 4002].contains(&code), "{code}");
+    gateway
+        .until_metric(r#"events_total{event="close"}"#, 1)
+        .await;
+}
+
+#[tokio::test]
+async fn a_kick_by_an_event_that_fails_or_with_a_wrong_code_is_none() {
+    let gateway = Gateway::with("directory").start().await;
+    let mut kicker = gateway.connect("/").await;
+    for _ in 0..2 {
+        let mut other = gateway.connect("/").await;
+        let id = id(&mut other).await;
+        assert_eq!(kicker.ask(&format!("kick-and-fail {id}")).await, "ok");
+        for code in [999, 1004, 1005, 1006, 1015, 2999, 5000] {
+            let answer = kicker.ask(&format!("kick {id} {code}")).await;
+            assert!(answer.starts_with("error: close codes"), "{answer}");
+            assert_eq!(other.recv().await, "before");
+        }
+        let reason = "x".repeat(124);
+        let answer = kicker.ask(&format!("kick {id} 4000 {reason}")).await;
+        assert!(answer.contains("123 bytes"), "{answer}");
+        assert_eq!(other.recv().await, "before");
+        assert_eq!(other.ask("state").await, "");
+    }
+}
+
+/// A plugin reaches the connections of its own routes only.
+#[tokio::test]
+async fn the_connections_of_other_plugins_are_not_closed() {
+    for shards in ["shards = 1", "shards = 2"] {
+        let gateway = Gateway::with("directory")
+            .server(shards)
+            .path("/a")
+            .more(
+                "[[plugin]]\nname = \"other\"\npath = \"plugin.wasm\"\n\
+                 [[route]]\npath = \"/b\"\nplugins = [\"other\"]\n",
+            )
+            .start()
+            .await;
+        let mut kicker = gateway.connect("/a").await;
+        for _ in 0..2 {
+            let mut other = gateway.connect("/b").await;
+            let id = id(&mut other).await;
+            assert_eq!(kicker.ask(&format!("kick {id} 4000 out")).await, "ok");
+            other.silent().await;
+            assert_eq!(other.ask("state").await, "");
+        }
+    }
+}

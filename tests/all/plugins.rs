@@ -1,13 +1,17 @@
 //! The plugins in `plugins/`, each with real clients through a gateway, and with a reload in the middle.
 
+mod auth;
 mod chat;
 mod collab;
 mod echo;
 mod envelope;
+mod events;
+mod gallery;
+mod heartbeat;
+mod live;
 mod presence;
 mod pubsub;
 mod registry;
 mod rooms;
-mod events;
-mod live;
 mod rpc;
+mod token;

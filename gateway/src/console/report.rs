@@ -207,6 +207,7 @@ fn line(effects: &Effects, effect: &Effect) -> String {
         Effect::Overflow { to } => format!("close {to}: its outbox is full"),
         Effect::Close(frame) if frame.reason.is_empty() => format!("close {}", frame.code),
         Effect::Close(frame) => format!("close {} {:?}", frame.code, frame.reason),
+        Effect::Kick { to, frame, .. } => format!("close {to}: {} {:?}", frame.code, frame.reason),
     }
 }
 

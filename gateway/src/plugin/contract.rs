@@ -201,8 +201,8 @@ pub(super) enum StateError {
 #[component(enum)]
 #[repr(u8)]
 pub(super) enum CloseError {
-    #[component(name = "not-this-connection")]
-    NotThisConnection,
+    #[component(name = "too-many")]
+    TooMany,
     #[component(name = "invalid-code")]
     InvalidCode,
     #[component(name = "invalid-reason")]

@@ -45,7 +45,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Context>) -> Result<()> {
     host.func_wrap(
         "close",
         |mut cx: Cx<'_>, (id, code, reason): (u64, u16, String)| {
-            Ok((close(cx.data_mut().event_mut(), id, code, reason),))
+            Ok((close(cx.data_mut(), id, code, reason),))
         },
     )?;
     topics::add_to_linker(&mut host)?;
@@ -159,21 +159,27 @@ fn publish(
     Ok((published,))
 }
 
-fn close(event: &mut Event, id: u64, code: u16, reason: String) -> Result<(), CloseError> {
-    if event.connection() != Some(ConnectionId(id)) {
-        return Err(CloseError::NotThisConnection);
-    }
+fn close(context: &mut Context, id: u64, code: u16, reason: String) -> Result<(), CloseError> {
     if !codec::close_code_allowed(code) {
         return Err(CloseError::InvalidCode);
     }
     if reason.len() > REASON_MAX {
         return Err(CloseError::InvalidReason);
     }
-    if !event.closed && !event.effects.closes() {
-        event
-            .effects
-            .push(Effect::Close(CloseFrame { code, reason }));
+    let (to, frame) = (ConnectionId(id), CloseFrame { code, reason });
+    let effects_max = context.limits.effects;
+    let event = context.event_mut();
+    if event.connection() == Some(to) {
+        if !event.closed && !event.effects.closes() {
+            event.effects.push(Effect::Close(frame));
+        }
+        return Ok(());
     }
+    let reaches = shard::with_current(|shard| shard.is_none_or(|shard| shard.reaches(to)));
+    if !reaches || event.effects.cost() > effects_max {
+        return Err(CloseError::TooMany);
+    }
+    event.effects.kick(to, frame);
     Ok(())
 }
 

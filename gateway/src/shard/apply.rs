@@ -23,7 +23,8 @@ impl Shard {
                     let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
                     self.send(seat, *to, frame);
                 }
-                Effect::Send { to, .. } => {
+                Effect::Kick { to, frame, .. } if self.is_here(*to) => self.kick(*to, owner, frame),
+                Effect::Send { to, .. } | Effect::Kick { to, .. } => {
                     let shard = to.shard(self.links.len());
                     self.outgoing.borrow_mut()[shard].copy(effects, effect, owner);
                     self.wake_turn();
@@ -68,7 +69,7 @@ impl Shard {
         close
     }
 
-    /// Takes what another shard sent here: sends and publishes to this shard's connections.
+    /// Takes what another shard sent here: sends, publishes and kicks of this shard's connections.
     pub fn receive(&self, effects: &Effects) {
         for effect in effects.list() {
             match effect {
@@ -97,6 +98,11 @@ impl Shard {
                 } => {
                     let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
                     self.publish_here(effects.text(topic), frame, *except);
+                }
+                Effect::Kick { to, frame, sender } => {
+                    if let Some(sender) = sender {
+                        self.kick(*to, *sender, frame);
+                    }
                 }
                 Effect::SetTimer { owner, .. } | Effect::ClearTimer { owner, .. } => {
                     self.apply_timer(None, *owner, effects, effect);
@@ -134,6 +140,24 @@ impl Shard {
             }
             Effect::ClearTimer { name, .. } => self.clear_timer(whose, owner, name),
             _ => {}
+        }
+    }
+
+    /// Whether the queue to a connection's shard has room for what is small.
+    pub fn reaches(&self, to: ConnectionId) -> bool {
+        let shard = to.shard(self.links.len());
+        let has_room = || self.links[shard].has_room(self.outgoing.borrow()[shard].cost());
+        let reaches = shard == self.index || has_room();
+        if !reaches {
+            self.counters.drops.count("shard-queue");
+        }
+        reaches
+    }
+
+    /// Asks a connection of this shard to end, if the plugin `sender` serves it.
+    fn kick(&self, to: ConnectionId, sender: usize, frame: &CloseFrame) {
+        if self.table.borrow().is_served(to, sender) {
+            self.request_close(to, CloseCause::Kicked(frame.clone()));
         }
     }
 

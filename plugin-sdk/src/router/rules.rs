@@ -22,6 +22,25 @@ where
     }
 }
 
+/// Checks a value by its own rules, as [`valid`] does with a payload: for what came in another way, such as the query of a
+/// request. Fields are called as they are in Rust.
+///
+/// ```
+/// # use tidegate_sdk::check;
+/// #[derive(garde::Validate)]
+/// struct Query {
+///     #[garde(range(min = 1, max = 100))]
+///     page: u32,
+/// }
+///
+/// let fault = check(&Query { page: 0 }).unwrap_err();
+/// assert_eq!(fault.details().unwrap()["field"], "page");
+/// ```
+pub fn check<T: Validate<Context: Default>>(value: &T) -> Result<(), Fault> {
+    let checked = value.validate();
+    checked.map_err(|report| broken(&report, &Value::Null))
+}
+
 /// The fault of a payload that breaks these rules.
 fn broken(report: &Report, payload: &Value) -> Fault {
     Fault::fields(report.iter().map(|(path, error)| {

@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use tempfile::TempDir;
+
 use super::Gateway;
 use crate::guests;
 
@@ -109,25 +111,8 @@ impl Setup {
     /// Starts the gateway; returns when it is ready.
     pub async fn start(self) -> Gateway {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let component = folder.path().join("plugin.wasm");
-        std::fs::copy(guests::path(&self.plugin), component).expect("a component can be copied");
-        for (name, ..) in &self.others {
-            let component = folder.path().join(format!("{name}.wasm"));
-            std::fs::copy(guests::path(name), component).expect("a component can be copied");
-        }
-        let config = folder.path().join("tidegate.toml");
-        std::fs::write(&config, self.config()).expect("a file can be written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args([
-                "run",
-                "--listen",
-                "127.0.0.1:0",
-                "--admin",
-                "127.0.0.1:0",
-                "--config",
-            ])
-            .arg(config)
-            .envs(self.environment)
+        let mut child = self
+            .command(&folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -151,6 +136,34 @@ impl Setup {
             admin,
             log,
         }
+    }
+
+    /// Starts the gateway, which must not come up; returns what it says.
+    pub fn refused(self) -> String {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let output = self.command(&folder).output();
+        let output = output.expect("the gateway can be run");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).expect("what it says is text")
+    }
+
+    /// The gateway, with its configuration and components in that folder.
+    fn command(&self, folder: &TempDir) -> Command {
+        let component = folder.path().join("plugin.wasm");
+        std::fs::copy(guests::path(&self.plugin), component).expect("a component can be copied");
+        for (name, ..) in &self.others {
+            let component = folder.path().join(format!("{name}.wasm"));
+            std::fs::copy(guests::path(name), component).expect("a component can be copied");
+        }
+        let config = folder.path().join("tidegate.toml");
+        std::fs::write(&config, self.config()).expect("a file can be written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command
+            .args(["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .arg("--config")
+            .arg(config)
+            .envs(self.environment.iter().cloned());
+        command
     }
 
     fn config(&self) -> String {

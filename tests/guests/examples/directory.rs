@@ -1,7 +1,7 @@
 //! Does what it is told and sends the answer: "ok", a value, or "error: <why>".
 //!
 //! subscribe T [LABEL], unsubscribe T, publish T TEXT, others T TEXT, count T, members T [MAX] ("id=label ..." by id),
-//! send ID TEXT, close CODE REASON, id, state, set-state TEXT, spin-ms N.
+//! send ID TEXT, close CODE REASON, kick ID CODE [REASON], kick-and-fail ID, id, state, set-state TEXT, spin-ms N.
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,16 @@ fn obey(connection: &Connection, command: &str) -> Result<String> {
         "publish" => tidegate_sdk::publish(first, second)?,
         "others" => connection.publish_to_others(first, second)?,
         "close" => connection.close(first.parse()?, second)?,
+        "kick" => {
+            let (code, reason) = second.split_once(' ').unwrap_or((second, ""));
+            let other = tidegate_sdk::connection(first.parse()?);
+            other.send("before");
+            other.close(code.parse()?, reason)?;
+        }
+        "kick-and-fail" => {
+            tidegate_sdk::connection(first.parse()?).close(4000, "never")?;
+            tidegate_sdk::discard();
+        }
         "set-state" => connection.set_state(rest)?,
         "spin-ms" => spin(Duration::from_millis(first.parse()?)),
         "count" => return Ok(tidegate_sdk::subscriber_count(first).to_string()),

@@ -204,12 +204,15 @@ async fn one_is_in_seven_rooms_at_most() {
 async fn two_hundred_fill_a_room() {
     let gateway = rooms().await;
     let paths: Vec<_> = (0..200).map(|n| format!("/rooms/tea?name=n{n}")).collect();
-    let people = join_all(paths.iter().map(|path| gateway.connect(path))).await;
-    gateway.until_metric("connections_open", 200).await;
+    let people = join_all(paths.iter().map(async |path| {
+        let mut client = gateway.connect(path).await;
+        hears(&mut client, "joined").await;
+        client
+    }));
+    let mut people = people.await.into_iter();
     let mut ann = connect(&gateway, "cake", &["ann"]).await;
     let error = mistyped(&mut ann, "/join tea").await;
     assert_eq!(error["code"], "room-full");
-    let mut people = people.into_iter();
     let leaver = people.next().expect("there are 200");
     leaver.close(1000, "").await;
     gateway.until_metric("connections_open", 200).await;

@@ -9,12 +9,26 @@ use tokio::runtime::Runtime;
 
 use super::Error;
 use crate::config::{self, Config, PluginLimits};
-use crate::plugin::{Engine, Generation, Registry};
+use crate::plugin::{Engine, Registry};
 use crate::store::Store;
 
-/// Loads the component at `path` as a plugin and says what came of it.
+/// Loads the component at `path` as a plugin, with nothing granted and default limits, and says what
+/// came of it.
 pub fn run(path: &Path) -> Result<(), Error> {
-    let (_, generation) = load(path)?;
+    let Bench {
+        engine,
+        plugin,
+        store,
+        runtime,
+    } = bench(path)?;
+    let registry = Registry::new(engine, &config::Cache::Off, &[plugin], store)
+        .map_err(|error| anyhow!("failed to start the loader: {error}"))?;
+    runtime
+        .block_on(registry.reload(0, false))
+        .map_err(|error| anyhow!("{error}"))?;
+    let generation = registry.plugins()[0].slot().current();
+    let generation =
+        generation.ok_or_else(|| anyhow!("{path:?} was loaded, but is not in place"))?;
     println!(
         "{} is a plugin: sha256:{}",
         path.display(),
@@ -23,9 +37,17 @@ pub fn run(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Loads the component at `path` as a plugin, with nothing granted and default limits; returns it with a runtime for its
-/// calls.
-pub(super) fn load(path: &Path) -> Result<(Runtime, Arc<Generation>), Error> {
+/// What a component is tried on.
+pub(super) struct Bench {
+    pub(super) engine: Arc<Engine>,
+    pub(super) plugin: config::Plugin,
+    pub(super) store: Arc<Store>,
+    /// For its calls.
+    pub(super) runtime: Runtime,
+}
+
+/// All that the component at `path` needs to be loaded, with nothing granted and default limits.
+pub(super) fn bench(path: &Path) -> Result<Bench, Error> {
     // Its last words, if it panics; what the loader says is said once, below.
     super::start_log(&config::Log {
         level: "off,guest=info".to_owned(),
@@ -41,17 +63,14 @@ pub(super) fn load(path: &Path) -> Result<(Runtime, Arc<Generation>), Error> {
         .map_err(|error| anyhow!("failed to start the engine: {error:#}"))?;
     // Nothing is granted here, so nothing of a store is needed.
     let store = Store::open(&Config::default()).map_err(|error| anyhow!("{error}"))?;
-    let registry = Registry::new(engine, &config::Cache::Off, &[plugin], store)
-        .map_err(|error| anyhow!("failed to start the loader: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| anyhow!("failed to start a runtime: {error}"))?;
-    runtime
-        .block_on(registry.reload(0, false))
-        .map_err(|error| anyhow!("{error}"))?;
-    let generation = registry.plugins()[0].slot().current();
-    let generation =
-        generation.ok_or_else(|| anyhow!("{path:?} was loaded, but is not in place"))?;
-    Ok((runtime, generation))
+    Ok(Bench {
+        engine,
+        plugin,
+        store,
+        runtime,
+    })
 }

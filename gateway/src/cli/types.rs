@@ -8,11 +8,16 @@ use std::path::Path;
 use anyhow::anyhow;
 
 use super::{Error, check_plugin};
+use crate::plugin::Registry;
 
-/// Prints the types of the messages of the component at `path`.
+/// Prints the types of the messages of the component at `path`. Its own check is not run: what that
+/// may look for, a grant or a setting, is not here.
 pub fn run(path: &Path) -> Result<(), Error> {
-    let (runtime, generation) = check_plugin::load(path)?;
-    let description = runtime
+    let bench = check_plugin::bench(path)?;
+    let generation = Registry::inspect(&bench.engine, &bench.plugin, bench.store)
+        .map_err(|error| anyhow!("{error}"))?;
+    let description = bench
+        .runtime
         .block_on(generation.describe())
         .map_err(|error| anyhow!("{path:?} {error}"))?;
     let description = description.ok_or_else(|| {

@@ -127,19 +127,7 @@ pub(super) async fn load(
     path: &Path,
     bytes: &Bytes,
 ) -> Result<Generation, LoadError> {
-    let component = match cache.get(engine.wasmtime(), bytes.digest) {
-        Some(component) => component,
-        None => {
-            let component = compile(engine, path, &bytes.bytes)?;
-            cache.put(bytes.digest, &component);
-            component
-        }
-    };
-    let generation = Generation::new(engine.clone(), identity, number, bytes.digest, &component)
-        .map_err(|source| LoadError::Contract {
-            path: path.to_owned(),
-            source,
-        })?;
+    let generation = link(engine, cache, identity, number, path, bytes)?;
     generation
         .check()
         .await
@@ -148,6 +136,31 @@ pub(super) async fn load(
             source,
         })?;
     Ok(generation)
+}
+
+/// The same, neither started nor checked: to be looked at only.
+pub(super) fn link(
+    engine: &Arc<Engine>,
+    cache: &Cache,
+    identity: Identity,
+    number: u64,
+    path: &Path,
+    bytes: &Bytes,
+) -> Result<Generation, LoadError> {
+    let component = match cache.get(engine.wasmtime(), bytes.digest) {
+        Some(component) => component,
+        None => {
+            let component = compile(engine, path, &bytes.bytes)?;
+            cache.put(bytes.digest, &component);
+            component
+        }
+    };
+    Generation::new(engine.clone(), identity, number, bytes.digest, &component).map_err(|source| {
+        LoadError::Contract {
+            path: path.to_owned(),
+            source,
+        }
+    })
 }
 
 fn compile(engine: &Engine, path: &Path, bytes: &[u8]) -> Result<Component, LoadError> {

@@ -16,7 +16,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::cache::Cache;
 use super::engine::Engine;
 use super::generation::{Digest, Generation, Identity};
-use super::load::LoadError;
+use super::load::{self, LoadError};
 use super::slot::Slot;
 use crate::config;
 use crate::store::Store;
@@ -176,6 +176,19 @@ impl Registry {
                 runtime.block_on(loader.run());
             })?;
         Ok(registry)
+    }
+
+    /// A generation of a plugin's file that is neither started nor checked: to be looked at only,
+    /// with nothing around it that it may need.
+    pub fn inspect(
+        engine: &Arc<Engine>,
+        plugin: &config::Plugin,
+        store: Arc<Store>,
+    ) -> Result<Generation, LoadError> {
+        let cache = Cache::open(&config::Cache::Off, engine.wasmtime());
+        let plugin = Plugin::new(0, plugin, store);
+        let bytes = load::read(&plugin.path)?;
+        load::link(engine, &cache, plugin.identity, 1, &plugin.path, &bytes)
     }
 
     /// The plugins, in the configuration's order.

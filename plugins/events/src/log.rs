@@ -16,7 +16,7 @@ pub(crate) struct Log {
 }
 
 /// What has come of the first `version` events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct State {
     pub version: u64,
     pub value: i64,

@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 use super::gate::Ticket;
 use super::origin;
 use super::refusal::Refusal;
-use super::site::{Exchange, Params, Place, Site};
+use super::site::{Exchange, Place, Site};
 use crate::config::Origins;
 use crate::connection::{self, Deflate, Terms, Upgraded, Wire};
 use crate::console::Body;
@@ -151,57 +151,81 @@ impl<H> Held<H> {
     }
 }
 
-/// Whether a request asks for no connection of any kind.
-fn is_plain<H: Handler>(site: &Site<H>, request: &HttpRequest) -> bool {
-    let streams = || {
-        let found = site.find(request.uri().path());
-        found.is_some_and(|(place, _)| place.event_stream)
-    };
-    let about_events = events::is_wanted(request) || events::asking_first(request).is_some();
-    !is_upgrade(request.headers()) && !(about_events && streams())
+/// What a request is for.
+enum Asked {
+    /// A WebSocket.
+    Upgrade,
+    /// A connection that only receives.
+    Events,
+    /// Whether a page of another origin may ask for one, a preflight.
+    Leave,
+    /// No connection of any kind.
+    Plain,
+}
+
+impl Asked {
+    fn of<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Self {
+        let streams = || {
+            let found = site.find(request.uri().path());
+            found.is_some_and(|(place, _)| place.event_stream)
+        };
+        if is_upgrade(request.headers()) {
+            Self::Upgrade
+        } else if events::is_wanted(request) && streams() {
+            Self::Events
+        } else if events::asking_first(request).is_some() && streams() {
+            Self::Leave
+        } else {
+            Self::Plain
+        }
+    }
 }
 
 async fn respond<H: Handler>(
     site: &Rc<Site<H>>,
     peer: SocketAddr,
-    mut request: HttpRequest,
+    request: HttpRequest,
     held: &Held<H>,
 ) -> Response<Body> {
     if let Some(response) = serve_file(site, &request) {
         return response;
     }
-    if is_plain(site, &request) {
-        let begin = || {
-            held.exchange.get_or_init(|| site.begin_exchange());
-        };
-        let answered = plain::respond(site, peer, request, begin).await;
-        return answered.unwrap_or_else(|refused| refused.response(site));
-    }
-    let Some((place, params)) = site.find(request.uri().path()) else {
-        return Refused::ByUs(Refusal::Route).response(site);
-    };
-    if place.event_stream
-        && let Some(origin) = events::asking_first(&request)
-    {
-        if !origin::allows(&place.origins, request.headers()) {
-            return Refused::ByUs(Refusal::Origin).response(site);
-        }
-        return events::go_ahead(&place.origins, origin);
-    }
-    if place.event_stream && events::is_wanted(&request) {
-        return match grant(site, place, params, peer, &request).await {
+    let answered = match Asked::of(site, &request) {
+        Asked::Upgrade => upgrade(site, peer, request, held).await,
+        Asked::Events => match grant(site, peer, &request).await {
             Ok(granted) => held.handover.leave(granted).await,
-            Err(refused) => refused.response(site),
-        };
+            Err(refused) => Err(refused),
+        },
+        Asked::Leave => leave(site, &request),
+        Asked::Plain => {
+            let begin = || {
+                held.exchange.get_or_init(|| site.begin_exchange());
+            };
+            plain::respond(site, peer, request, begin).await
+        }
+    };
+    answered.unwrap_or_else(|refused| refused.response(site))
+}
+
+/// Answers a preflight for a connection that only receives.
+fn leave<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Result<Response<Body>, Refused> {
+    let (place, _) = site.find(request.uri().path()).ok_or(Refusal::Route)?;
+    let origin = events::asking_first(request).ok_or(Refusal::NotAnUpgrade)?;
+    if !origin::allows(&place.origins, request.headers()) {
+        return Err(Refusal::Origin.into());
     }
-    let key = match check(&request) {
-        Ok(key) => key.clone(),
-        Err(refusal) => return Refused::ByUs(refusal).response(site),
-    };
-    let granted = match grant(site, place, params, peer, &request).await {
-        Ok(granted) => granted,
-        Err(refused) => return refused.response(site),
-    };
+    Ok(events::go_ahead(&place.origins, origin))
+}
+
+async fn upgrade<H: Handler>(
+    site: &Rc<Site<H>>,
+    peer: SocketAddr,
+    mut request: HttpRequest,
+    held: &Held<H>,
+) -> Result<Response<Body>, Refused> {
+    let (place, _) = site.find(request.uri().path()).ok_or(Refusal::Route)?;
+    let key = check(&request)?.clone();
+    let granted = grant(site, peer, &request).await?;
     let on_upgrade = hyper::upgrade::on(&mut request);
     let counters = site.shard().counters();
     let agreed = place
@@ -237,7 +261,7 @@ async fn respond<H: Handler>(
             Err(error) => tracing::debug!(%peer, "upgrade failed: {error}"),
         }
     });
-    response
+    Ok(response)
 }
 
 /// Answers what comes before the routes: the console's page and the browser client.
@@ -288,11 +312,10 @@ impl Refused {
 /// Whether a request may have a connection: our own rules, then the handler's.
 async fn grant<H: Handler>(
     site: &Site<H>,
-    place: &Place<H>,
-    params: Params<'_>,
     peer: SocketAddr,
     http: &HttpRequest,
 ) -> Result<Granted<H>, Refused> {
+    let (place, params) = site.find(http.uri().path()).ok_or(Refusal::Route)?;
     if !origin::allows(&place.origins, http.headers()) {
         return Err(Refusal::Origin.into());
     }

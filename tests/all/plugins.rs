@@ -5,4 +5,5 @@ mod chat;
 mod echo;
 mod gallery;
 mod heartbeat;
+mod modules;
 mod token;

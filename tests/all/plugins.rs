@@ -9,6 +9,7 @@ mod events;
 mod gallery;
 mod heartbeat;
 mod live;
+mod modules;
 mod presence;
 mod pubsub;
 mod registry;

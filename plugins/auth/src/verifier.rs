@@ -7,6 +7,8 @@ use tidegate_sdk::{Result, User, config, error};
 
 /// HMAC's secret must be as long as its hash (RFC 7518 section 3.2).
 const SECRET_MIN: usize = 32;
+/// Bytes of a user's id: with room for what plugins put in front of it in the name of a topic.
+const SUB_MAX: usize = 200;
 
 /// The key, and what a token has to say.
 pub(super) struct Verifier {
@@ -67,8 +69,8 @@ impl Verifier {
             roles,
             exp,
         } = token.map_err(|error| words(&error))?.claims;
-        if sub.is_empty() || sub.contains(|c: char| c.is_control()) {
-            return Err("sub is empty or has control characters");
+        if !(1..=SUB_MAX).contains(&sub.len()) || sub.contains(|c: char| c.is_control()) {
+            return Err("sub has to be 1 to 200 bytes without control characters");
         }
         let expires = (exp as u64).saturating_add(self.validation.leeway);
         Ok(User {

@@ -172,6 +172,8 @@ async fn what_is_wrong_with_a_token_is_said() {
     let good = with("name", "Ann".into());
     let (signed, signature) = token_parts(&good);
     let unreadable = "the token can't be read";
+    let forged = "the signature is wrong";
+    let nobody = "sub has to be 1 to 200 bytes without control characters";
     for (token, why) in [
         (with("exp", (now() - 2).into()), "the token has expired"),
         (
@@ -180,10 +182,10 @@ async fn what_is_wrong_with_a_token_is_said() {
         ),
         (
             hs256("another secret of at least 32 bytes", &claims),
-            "the signature is wrong",
+            forged,
         ),
-        (format!("{signed}x.{signature}"), "the signature is wrong"),
-        (format!("{signed}."), "the signature is wrong"),
+        (format!("{signed}x.{signature}"), forged),
+        (format!("{signed}."), forged),
         (format!("{}.", unsigned("none", &claims)), unreadable),
         (format!("{}.", unsigned("None", &claims)), unreadable),
         (unsigned("none", &claims), unreadable),
@@ -201,22 +203,14 @@ async fn what_is_wrong_with_a_token_is_said() {
         (with("sub", Value::Null), unreadable),
         (with("sub", 7.into()), unreadable),
         (with("roles", "admin".into()), unreadable),
-        (
-            with("sub", "".into()),
-            "sub is empty or has control characters",
-        ),
-        (
-            with("sub", "ann\r\nx-admin: yes".into()),
-            "sub is empty or has control characters",
-        ),
+        (with("sub", "x".repeat(201).into()), nobody),
+        (with("sub", "".into()), nobody),
+        (with("sub", "ann\r\nx-admin: yes".into()), nobody),
         ("garbage".to_owned(), unreadable),
         ("...".to_owned(), unreadable),
         (String::new(), unreadable),
         ("%ff.%00.%22".to_owned(), unreadable),
-        (
-            format!("{good}{}", "A".repeat(4000)),
-            "the signature is wrong",
-        ),
+        (format!("{good}{}", "A".repeat(4000)), forged),
     ] {
         is_refused(&gateway, &token, why).await;
     }

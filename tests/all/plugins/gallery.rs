@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Error;
 
 use crate::client::Client;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, tidegate};
+use crate::guests;
 
 async fn gallery() -> Gateway {
     Gateway::with("gallery").path("/gallery").start().await
@@ -278,4 +279,25 @@ async fn what_is_no_message_is_answered_too() {
     ann.send_binary(b"picture").await;
     assert_eq!(ann.recv_json().await["error"]["code"], "binary-message");
     data(&mut ann, "where", &json!(null)).await;
+}
+
+#[test]
+fn its_messages_are_described() {
+    let component = guests::path("gallery");
+    let output = tidegate(&["types".as_ref(), component.as_os_str()], &[]);
+    let types = String::from_utf8(output.stdout).expect("it is text");
+    for line in [
+        r#"    "submit": { payload: Picture; reply: Hung };"#,
+        r#"    "book": { payload: Booking; reply: Ticket };"#,
+        r#"  | { from: number; kind: "visit"; until: number }"#,
+        r#"  | { guests: number; kind: "tour"; languages: Language[] };"#,
+        r#"export type Medium = "oil" | "watercolour" | "photograph";"#,
+        "  tags?: string[];",
+        r#"    "hung": Hung;"#,
+    ] {
+        assert!(
+            types.lines().any(|printed| printed == line),
+            "not in it: {line}\n{types}"
+        );
+    }
 }

@@ -30,7 +30,8 @@ pub fn connection(id: u64) -> Connection {
 }
 
 impl Connection {
-    /// Unique while the gateway process lives, never reused.
+    /// Unique while the gateway process lives, never reused. A greater one need not have come later: for who came first,
+    /// keep a list in the [store](crate::store).
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -75,7 +76,10 @@ impl Connection {
         Ok(host::close(self.id, code, reason)?)
     }
 
-    /// Subscribes to a topic: from now on this connection receives what is published there.
+    /// Subscribes to a topic: from now on this connection receives what is published there, by this event too.
+    ///
+    /// A topic is a name and nothing else, there as soon as somebody says it. It is the same one for all plugins of the
+    /// gateway: `quiz/tea` meets no other plugin's `tea`.
     pub fn subscribe(&self, topic: &str) -> Result<(), TopicError> {
         Ok(host::subscribe(self.id, topic, None)?)
     }

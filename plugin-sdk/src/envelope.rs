@@ -34,7 +34,8 @@
 //! ```
 //!
 //! A message with nothing to tell, such as an answer of `()`, is answered (`"data": null`) only if it had an `id`. After
-//! an error the connection stays open and nothing that the failed message did has taken effect. A message whose type
+//! an error the connection stays open and nothing that the failed message did has taken effect, but for what it wrote to
+//! the [store](crate::store). A message whose type
 //! can't be read is answered with the type `error`; so is what [`Connection::send_error`](crate::Connection::send_error)
 //! sends.
 //!

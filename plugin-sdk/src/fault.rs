@@ -11,11 +11,13 @@ use crate::Error;
 /// Why a message was not handled: what a route of a [`Router`](crate::Router) returns instead of its answer.
 ///
 /// The client gets `code`, `message` and `details` in the [standard envelope](crate::envelope); nothing that the message
-/// did takes effect, and the connection stays open. Clients act on the code, so keep it as it is: a few words in lower
-/// case, with hyphens. The message is for people.
+/// did takes effect, and the connection stays open. Only what it wrote to the [store](crate::store) stays: so write last,
+/// and refuse in the write itself, by [`Entry::try_change`](crate::store::Entry::try_change). Clients act on the code, so
+/// keep it as it is: a few words in lower case, with hyphens. The message is for people.
 ///
 /// Every error turns into a fault of the code `internal` by `?`. Its text goes to the gateway's log; the client is told
-/// nothing of it.
+/// nothing of it. A fault does not turn into an [`Error`](crate::Error): what routes share with `on_timer` or `on_close`
+/// returns the SDK's [`Result`](crate::Result), and `?` works in both.
 ///
 /// ```
 /// # use tidegate_sdk::Fault;

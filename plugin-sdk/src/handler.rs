@@ -19,6 +19,36 @@ use crate::{Accept, CloseCause, Connection, Message, Reject, Request, Result, Ve
 /// An `Err` is logged and counted, and nothing that this event did takes effect; the connection stays unless its
 /// route says otherwise. A panic ends the instance and, by default, the connection.
 ///
+/// Three things act at once and are not undone: writes to the [store](crate::store), [HTTP](crate::http) requests, and
+/// the log. Do them last, when nothing behind them can fail any more.
+///
+/// # To tell a newcomer what there is, and miss nothing that comes
+///
+/// What an event did is seen by other connections when the event has ended. In an `on_open` that subscribes and tells
+/// how things are, a change in between would be in neither: so subscribe there, and tell in an event of its own.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use tidegate_sdk::{Connection, Handler, Message, Request, Result, Timer, store};
+/// # struct News;
+/// impl Handler for News {
+///     fn on_open(connection: &Connection, _request: Request) -> Result {
+///         connection.subscribe("news")?;
+///         Ok(Timer::after("subscribed", Duration::ZERO).on(connection)?)
+///     }
+///
+///     fn on_timer(connection: Option<&Connection>, _name: &str) -> Result {
+///         if let (Some(connection), Some(latest)) = (connection, store::bucket("news")?.get("latest")?) {
+///             connection.send(latest);
+///         }
+///         Ok(())
+///     }
+/// #   fn on_message(_: &Connection, _: Message) -> Result { Ok(()) }
+/// }
+/// ```
+///
+/// It may be told of a change twice, and never not at all.
+///
 /// # Several plugins on one route
 ///
 /// A handler that returns `Ok(())` has dealt with the message, and the route's next plugin does not see it. One that
@@ -51,8 +81,8 @@ pub trait Handler<V: Into<Verdict> = ()> {
     /// A message has arrived.
     fn on_message(connection: &Connection, message: Message) -> Result<V>;
 
-    /// Somebody asks for a connection. There is none yet: only [`publish`](crate::publish) and reads of topics work
-    /// here. Accepts everybody unless written.
+    /// Somebody asks for a connection. There is none yet: only sends to others, [`publish`](crate::publish), reads of
+    /// topics, the store and the plugin's own timers work here. Accepts everybody unless written.
     ///
     /// ```no_run
     /// # use tidegate_sdk::{Accept, Connection, Handler, Message, Reject, Request, Result};
@@ -86,20 +116,25 @@ pub trait Handler<V: Into<Verdict> = ()> {
     }
 
     /// A [`Timer`](crate::Timer) has fired: one of the connection, in order with its other events, or without one of
-    /// the plugin itself.
+    /// the plugin itself. That event has no connection to act on; it can send, publish, set the plugin's own timers and
+    /// write to the store.
     fn on_timer(connection: Option<&Connection>, name: &str) -> Result {
         let _ = (connection, name);
         Ok(())
     }
 
-    /// The connection has ended and is unsubscribed from everything; its state can still be read.
+    /// The connection has ended and is unsubscribed from everything, so [`members`](crate::members) are those who stay.
+    /// Its state can still be read, and all but what is the connection's own can be done: publish, set the plugin's
+    /// timers, write to the store.
     fn on_close(connection: &Connection, cause: CloseCause) -> Result {
         let _ = (connection, cause);
         Ok(())
     }
 
     /// A check before this version of the plugin takes over, in an instance that is thrown away afterwards. With an
-    /// `Err` the last good version stays.
+    /// `Err` the last good version stays. It can read the configuration and the store, so this is the place to find
+    /// that a key is wrong or a grant is missing. Nothing done here takes effect, a write to the store is refused, and
+    /// there are no connections and topics to see.
     fn on_load() -> Result {
         Ok(())
     }

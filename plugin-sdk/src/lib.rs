@@ -81,6 +81,8 @@
 //! | tell all who do | [`publish`], [`publish_event`] |
 //! | tell all but the sender | [`Connection::publish_to_others`], [`Connection::publish_event_to_others`] |
 //! | know who is there, by name; how many | [`Connection::subscribe_as`] with [`members`]; [`subscriber_count`] |
+//! | know who came first | a list in the [store], kept in [`Handler::on_open`] and [`Handler::on_close`] |
+//! | tell a newcomer what there is, and miss nothing that comes | a timer of no delay: [`Handler`](Handler#to-tell-a-newcomer-what-there-is-and-miss-nothing-that-comes) |
 //! | reach a user on all of their connections | a topic of their own: subscribe each to `user:ann`, publish there |
 //!
 //! **What lasts, and time**
@@ -89,7 +91,8 @@
 //! | --- | --- |
 //! | remember something of a connection | [`State`]; as bytes [`Connection::state`], [`Connection::set_state`] |
 //! | read what another plugin of the chain remembers | [`Connection::state_of`], with `grants.state` |
-//! | keep something for all connections, beyond any of them: rooms, scores, counters | [`store::bucket`], [`store::Entry::update`], with `grants.store` |
+//! | keep something for all connections, beyond any of them: rooms, scores, counters | [`store::bucket`], [`store::Entry::change`], with `grants.store` |
+//! | have everybody count down, tidy up, or end a round | [`Timer::of_plugin`], one by the name of each room |
 //! | hear when something of that changes | `export!(Scores: watch)`, [`Watcher`], with `grants.watch` |
 //! | change what the state looks like, from one version to the next | `#[serde(default)]` on new fields, else [`Migrator`] |
 //! | do something after a while, or again and again | [`Timer`], [`Handler::on_timer`] |
@@ -98,7 +101,27 @@
 //! | log, with a level | [`log`]; what is printed is logged as well |
 //!
 //! In all of them `?` takes any error: see [`Error`] and [`Fault`] for where it ends, and [`error!`] to make one. What an
-//! event did takes effect when it has returned `Ok`, and not at all if it has not; [`Handler`] says more.
+//! event did takes effect when it has returned `Ok`, and not at all if it has not, but for writes to the [store], requests
+//! by [`http`] and the [`log`]; [`Handler`] says more.
+//!
+//! # Limits
+//!
+//! What the gateway lets a plugin do, by default; the configuration can change each. What goes beyond is an error where it
+//! is done, unless the table says otherwise.
+//!
+//! | in the configuration | | by default |
+//! | --- | --- | --- |
+//! | `plugin.limits.deadline` | running time of one event; then it fails | 50 ms |
+//! | `plugin.limits.wait` | time that it may wait for the store and [`http`]; then it fails | 5 s |
+//! | `plugin.limits.memory` | memory of an instance; then it panics | 64 MiB |
+//! | `plugin.limits.effects` | what one event sends, publishes and keeps | 16 MiB |
+//! | `plugin.limits.timers`, `plugin.limits.timer` | timers of the plugin's own; the shortest period | 1,024; 10 ms |
+//! | `route.limits.state` | state of a connection | 64 KiB |
+//! | `route.limits.subscriptions` | topics of a connection | 1,024 |
+//! | `route.limits.timers` | timers of a connection | 16 |
+//! | `route.limits.message` | a message that comes in; then the connection is closed with 1009 | 16 MiB |
+//! | `route.limits.outbox` | what a slow connection has not taken yet; then `slow_consumer` says | 1 MiB |
+//! | `bucket.keys`, `.key`, `.value`, `.size` | what a bucket of the store holds | 100,000; 255 B; 64 KiB; 64 MiB |
 //!
 //! # Messages with types
 //!

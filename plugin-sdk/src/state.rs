@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{Connection, Result};
 
-/// The state of a connection as a value, in JSON: read by [`of`](Self::of), changed in place, kept by
-/// [`save`](Self::save). It survives reloads.
+/// The state of a connection as a value, in JSON: set by [`Accept::state_json`](crate::Accept::state_json) or
+/// [`new`](Self::new), read by [`of`](Self::of), changed in place, kept by [`save`](Self::save). It survives reloads.
 ///
 /// ```no_run
 /// # use serde::{Deserialize, Serialize};

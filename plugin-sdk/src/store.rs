@@ -4,8 +4,10 @@
 //! gateway: what is written is there at once for every connection, on every core, and for every plugin that is
 //! granted it. Where the gateway keeps its store on disk, a write returns when it is safe there.
 //!
-//! Writes act at once: unlike a send or a publish they stay done if the event fails after them. A read that is followed
-//! by a write of the same key should be an [`update`](Entry::update), so that no other event comes in between.
+//! Writes act at once: unlike a send or a publish they stay done if the event fails after them, or if its message is
+//! answered with a [`Fault`](crate::Fault). So write last; what was sent, published and set before is forgotten if the
+//! write refuses. A read that is followed by a write of the same key should be a [`change`](Entry::change), so that no
+//! other event comes in between; [`try_change`](Entry::try_change) is one that may refuse.
 //!
 //! ```no_run
 //! use serde::{Deserialize, Serialize};
@@ -22,13 +24,12 @@
 //! impl Handler for Rooms {
 //!     fn on_message(connection: &Connection, message: Message) -> Result {
 //!         let rooms = store::bucket("rooms")?;
-//!         let room = rooms.entry::<Room>("lobby").update(|room| {
-//!             let mut room = room.unwrap_or_default();
+//!         let messages = rooms.entry::<Room>("lobby").change(|room| {
 //!             room.last = message.as_text().unwrap_or_default().to_owned();
 //!             room.messages += 1;
-//!             room
+//!             room.messages
 //!         })?;
-//!         connection.send(format!("{} messages so far", room.messages));
+//!         connection.send(format!("{messages} messages so far"));
 //!         Ok(())
 //!     }
 //! }

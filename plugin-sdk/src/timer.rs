@@ -9,7 +9,11 @@ use crate::{Connection, TimerError};
 /// When it fires, [`Handler::on_timer`](crate::Handler::on_timer) is called with its name.
 ///
 /// A connection's timers end with it. Those of the plugin are one set for the whole process, whichever connection's
-/// event set them. Both outlive reloads. A timer that fires again before its last event was handled fires once.
+/// event set them. Both outlive reloads, and end with the process. A timer that fires again before its last event was
+/// handled fires once. Names are the plugin's own: no other plugin's timers have them.
+///
+/// A period is 10 ms at least, a connection has 16 timers at most and a plugin 1,024, enough for one in each of its rooms:
+/// see [limits](crate#limits).
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -21,6 +25,16 @@ use crate::{Connection, TimerError};
 /// Timer::every("tidy", Duration::from_secs(3600)).keep().of_plugin()?;
 /// # Ok(())
 /// # }
+///
+/// // In the handler:
+/// fn on_timer(connection: Option<&Connection>, name: &str) -> Result {
+///     match (connection, name) {
+///         (Some(connection), "away") => Ok(connection.close(4000, "away")?),
+///         (None, "tidy") => tidy(),
+///         _ => Ok(()),
+///     }
+/// }
+/// # fn tidy() -> Result { Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "it is set by `on` or `of_plugin`"]
@@ -32,7 +46,8 @@ pub struct Timer<'a> {
 }
 
 impl<'a> Timer<'a> {
-    /// Fires once, after this time. Times count in milliseconds.
+    /// Fires once, after this time. Times count in milliseconds; [`Duration::ZERO`] is as soon as this event has ended,
+    /// for what has to wait until others see what it did.
     pub fn after(name: &'a str, delay: Duration) -> Self {
         Self {
             name,

@@ -52,8 +52,9 @@ pub fn subscriber_count(topic: &str) -> u32 {
     host::subscriber_count(topic)
 }
 
-/// The labelled subscriptions of a topic, this event's own changes included, in no particular order. The gateway
-/// gives at most 10,000; in a large room ask for fewer with [`members_up_to`], since each one is copied.
+/// The labelled subscriptions of a topic, this event's own changes included, in no particular order: one for each
+/// connection, so a name comes as often as it has connections. Those of other events are here when these have ended. The
+/// gateway gives at most 10,000; in a large room ask for fewer with [`members_up_to`], since each one is copied.
 pub fn members(topic: &str) -> Vec<Member> {
     members_up_to(topic, u32::MAX)
 }

@@ -33,7 +33,8 @@ impl Accept {
         self
     }
 
-    /// Sets the connection's first state to a value, for [`Connection::state_json`](crate::Connection::state_json).
+    /// Sets the connection's first state to a value, such as a name and a room that were checked here. All other events
+    /// read it by [`State::of`](crate::State::of).
     pub fn state_json<T: Serialize + ?Sized>(self, value: &T) -> Result<Self> {
         Ok(self.state(serde_json::to_vec(value)?))
     }

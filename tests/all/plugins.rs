@@ -12,6 +12,7 @@ mod live;
 mod modules;
 mod presence;
 mod pubsub;
+mod quiz;
 mod registry;
 mod rooms;
 mod rpc;

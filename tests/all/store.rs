@@ -65,6 +65,25 @@ async fn keys_are_listed_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_change_returns_what_came_of_it_or_refuses() {
+    let gateway = granted().start().await;
+    let mut client = gateway.connect("/").await;
+    let exchange = [
+        ("rooms join list a", "1 in a"),
+        ("rooms join list b", "2 in a,b"),
+        ("rooms join list a", "error: a is there"),
+        ("rooms get list", "[\"a\",\"b\"]"),
+        ("rooms set list b", "ok"),
+        (
+            "rooms join list a",
+            "error: the value is not what was expected: expected value at line 1 column 1",
+        ),
+        ("rooms get list", "b"),
+    ];
+    talk(&mut client, &exchange).await;
+}
+
+#[tokio::test]
 async fn an_update_takes_what_others_wrote_meanwhile() {
     let gateway = granted().start().await;
     let mut client = gateway.connect("/").await;

@@ -7,7 +7,30 @@ use crate::{Call, Fault};
 
 /// Checks a payload by its own rules, those of [`garde`](https://docs.rs/garde), before the function gets it:
 /// `router.on("join", valid(join))`. All fields that are wrong are told at once, by the names that they had in the
-/// message.
+/// message. What a rule can't say is for the function, by [`Fault::field`]:
+///
+/// ```no_run
+/// # use garde::Validate;
+/// # use schemars::JsonSchema;
+/// # use serde::Deserialize;
+/// # use tidegate_sdk::{Call, Fault};
+/// #[derive(Deserialize, JsonSchema, Validate)]
+/// struct Ask {
+///     #[garde(length(min = 2, max = 6), inner(length(chars, min = 1, max = 100)))]
+///     answers: Vec<String>,
+///     /// Which is right, from 0.
+///     #[garde(skip)]
+///     correct: usize,
+/// }
+///
+/// fn ask(call: &Call, ask: Ask) -> Result<(), Fault> {
+///     if ask.correct >= ask.answers.len() {
+///         return Err(Fault::field("correct", "there is no such answer"));
+///     }
+///     // ...
+/// #   Ok(())
+/// }
+/// ```
 pub fn valid<T, R>(
     handle: impl Fn(&Call, T) -> Result<R, Fault>,
 ) -> impl Fn(&Call, T) -> Result<R, Fault>

@@ -92,13 +92,63 @@ impl<T: Serialize + DeserializeOwned> Entry<'_, T> {
         &self,
         mut change: impl FnMut(Option<T>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
+        let (value, ()) = self.swap(|value| Ok::<_, E>((change(value)?, ())))?;
+        Ok(value)
+    }
+
+    /// Changes the value where it is, or the default one if there is none; returns what `change` returns. Else it is like
+    /// [`update`](Self::update).
+    ///
+    /// ```no_run
+    /// # use std::collections::BTreeMap;
+    /// # use tidegate_sdk::store;
+    /// # fn win(name: String) -> tidegate_sdk::Result {
+    /// let scores = store::bucket("scores")?;
+    /// let score = scores.entry::<BTreeMap<String, u32>>("tea").change(|scores| {
+    ///     let score = scores.entry(name.clone()).or_default();
+    ///     *score += 1;
+    ///     *score
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn change<R>(&self, mut change: impl FnMut(&mut T) -> R) -> Result<R>
+    where
+        T: Default,
+    {
+        self.try_change(|value| Ok(change(value)))
+    }
+
+    /// Like [`change`](Self::change), with a change that may refuse: nothing is written then, and its error returned, as
+    /// with [`try_update`](Self::try_update). Where both are followed by `?`, the closure has to say which error it
+    /// means: `|room| -> Result<_, Fault> { .. }`.
+    pub fn try_change<R, E: From<StoreError>>(
+        &self,
+        mut change: impl FnMut(&mut T) -> std::result::Result<R, E>,
+    ) -> std::result::Result<R, E>
+    where
+        T: Default,
+    {
+        let (_, returned) = self.swap(|value| {
+            let mut value = value.unwrap_or_default();
+            let returned = change(&mut value)?;
+            Ok::<_, E>((value, returned))
+        })?;
+        Ok(returned)
+    }
+
+    /// Replaces the value by the one that `change` makes of it; returns both that it returns.
+    fn swap<R, E: From<StoreError>>(
+        &self,
+        mut change: impl FnMut(Option<T>) -> std::result::Result<(T, R), E>,
+    ) -> std::result::Result<(T, R), E> {
         let mut seen = Cas::new(&self.bucket.handle, self.key).map_err(StoreError::from)?;
         for _ in 0..TRIES {
             let value = seen.current().map_err(StoreError::from)?;
-            let value = change(decode(value)?)?;
+            let (value, returned) = change(decode(value)?)?;
             let bytes = serde_json::to_vec(&value).map_err(StoreError::from)?;
             match atomics::swap(seen, &bytes) {
-                Ok(()) => return Ok(value),
+                Ok(()) => return Ok((value, returned)),
                 Err(CasError::CasFailed(fresh)) => seen = fresh,
                 Err(CasError::StoreError(error)) => return Err(StoreError::from(error).into()),
             }

@@ -2,8 +2,9 @@
 //!
 //! `BUCKET get K`, `set K V`, `fill K LEN` (a value of so many bytes), `delete K`, `exists K`, `keys`, `count`,
 //! `increment K N`, `get-many K..`, `set-many K V K V..`, `number N` (sets keys 0 to N, a batch each thousand),
-//! `delete-many K..`, `append K V` (a typed update), `race K` (an update during which somebody else writes),
-//! `stubborn K` (the same, every time), `hoard` (handles), `spin-append K V MS`; `get-set TIMES`.
+//! `delete-many K..`, `append K V` (a typed update), `join K V` (a typed change, refused if V is there), `race K` (an
+//! update during which somebody else writes), `stubborn K` (the same, every time), `hoard` (handles),
+//! `spin-append K V MS`; `get-set TIMES`.
 
 use std::time::{Duration, Instant};
 
@@ -79,6 +80,7 @@ fn obey(command: &str) -> Result<String> {
         ("number", [last]) => number(&bucket, last.parse()?)?,
         ("delete-many", keys) => bucket.delete_many(keys)?,
         ("append", [key, value]) => return append(&bucket, key, value, |_| Ok(())),
+        ("join", [key, value]) => return join(&bucket, key, value),
         ("race", [key]) => {
             return append(&bucket, key, "mine", |tries| match tries {
                 1 => bucket.entry(key).set(&vec!["theirs".to_owned()]),
@@ -126,6 +128,21 @@ fn append(
             Ok(list)
         })?;
     Ok(format!("{} after {tries}", list.join(",")))
+}
+
+/// Adds a name to a list in JSON; who is there already is refused.
+fn join(bucket: &Bucket, key: &str, name: &str) -> Result<String> {
+    let list = bucket.entry::<Vec<String>>(key);
+    let place = list.try_change(|list| -> Result<_> {
+        // What is refused is not kept, whatever was done to it.
+        list.push(name.to_owned());
+        match list.iter().filter(|there| *there == name).count() {
+            1 => Ok(list.len()),
+            _ => Err(error!("{name} is there")),
+        }
+    })?;
+    let names = list.change(|list| list.join(","))?;
+    Ok(format!("{place} in {names}"))
 }
 
 fn number(bucket: &Bucket, last: u32) -> store::Result {

@@ -36,7 +36,7 @@ static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 /// The names of the real plugins.
-fn plugins() -> Vec<String> {
+pub fn plugins() -> Vec<String> {
     let folders = std::fs::read_dir(workspace().join("plugins")).expect("it is there");
     let folders = folders.filter_map(|folder| folder.ok().map(|folder| folder.path()));
     folders

@@ -2,13 +2,11 @@
 //!
 //! Pure functions over byte slices: no sockets, no async, no clock. [`Reader`] turns what clients
 //! sent into [`Item`]s, in the caller's buffer wherever that is possible; [`append`] and its
-//! neighbours encode what we send; [`deflate`] is the compression of RFC 7692, and [`event_stream`]
-//! what is sent instead of frames where a client only receives. The handshake is not here: hyper
-//! and `server/http.rs` do it.
+//! neighbours encode what we send; [`deflate`] is the compression of RFC 7692. The handshake is not
+//! here: hyper and `server/http.rs` do it.
 
 mod body;
 pub mod deflate;
-pub mod event_stream;
 mod frame;
 mod head;
 mod mask;

@@ -9,7 +9,8 @@ use std::ops::Range;
 use foldhash::HashMap;
 
 use crate::close::CloseFrame;
-use crate::codec::{self, Opcode, event_stream};
+use crate::codec::{self, Opcode};
+use crate::event_stream;
 use crate::message::{ConnectionId, Message};
 use crate::shard::Schedule;
 

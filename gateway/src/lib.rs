@@ -4,7 +4,7 @@
 //! The connection side:
 //! - [`server`]: listener, shards, accept, drain; requests and upgrades
 //! - [`connection`]: one connection: reads, events, close
-//! - [`codec`]: RFC 6455 frames and messages
+//! - [`codec`]: RFC 6455 frames and messages; [`event_stream`]: the same as server-sent events
 //! - [`shard`]: one core's connections, and the turn of its loop
 //! - [`outbox`], [`hub`], [`heartbeat`]: pure data structures the shard is made of
 //! - [`directory`]: what shards know of each other's topics
@@ -29,6 +29,7 @@ pub mod counters;
 pub mod directory;
 pub mod effects;
 pub mod event;
+pub mod event_stream;
 pub mod handler;
 pub mod heartbeat;
 pub mod hub;

@@ -91,6 +91,7 @@ fn the_connection_knows_the_handler_and_not_the_plugin() {
             "outbox",
             "hub",
             "effects",
+            "event",
             "handler",
             "store",
         ];

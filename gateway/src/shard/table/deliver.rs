@@ -4,7 +4,8 @@ use smallvec::SmallVec;
 
 use super::{Encoding, Table, flush, mark};
 use crate::close::CloseCause;
-use crate::codec::{self, event_stream};
+use crate::codec;
+use crate::event_stream;
 use crate::hub::Key;
 use crate::outbox::{Push, Span};
 use crate::shard::Seat;

@@ -7,8 +7,8 @@
 
 use data_encoding::BASE64;
 
-use super::frame::{self, Opcode};
 use crate::close::CloseFrame;
+use crate::codec::{self, Opcode};
 
 /// A line that clients ignore and middleboxes see.
 pub const PING: &[u8] = b":\n\n";
@@ -25,7 +25,7 @@ pub fn append_message(out: &mut Vec<u8>, frame: &[u8], id: &str) {
     if !id.is_empty() {
         field(out, "id", id.as_bytes());
     }
-    let payload = frame::payload(frame);
+    let payload = codec::payload(frame);
     if frame.first().map(|first| first & 0x0f) == Some(Opcode::Binary as u8) {
         field(out, "event", b"binary");
         field(out, "data", BASE64.encode(payload).as_bytes());
@@ -67,7 +67,7 @@ mod tests {
 
     fn encoded(opcode: Opcode, payload: &[u8], id: &str) -> String {
         let (mut frame, mut out) = (Vec::new(), Vec::new());
-        frame::append(&mut frame, opcode, payload);
+        codec::append(&mut frame, opcode, payload);
         append_message(&mut out, &frame, id);
         String::from_utf8(out).unwrap()
     }

@@ -37,23 +37,16 @@ impl Dev {
     /// component too, so it must be the test's own.
     fn start(name: &str, source: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let workspace = guests::workspace().canonicalize().expect("it is there");
-        let sdk = workspace.join("plugin-sdk");
-        let manifest = format!(
-            "[package]\nname = {name:?}\nversion = \"0.1.0\"\nedition = \"2024\"\n\
-             [lib]\ncrate-type = [\"cdylib\"]\n\
-             [dependencies]\ntidegate-sdk = {{ path = {sdk:?} }}\n\
-             [workspace]\n"
-        );
-        fs::write(folder.path().join("Cargo.toml"), manifest).expect("a file can be written");
-        // The same versions, so that all of them have been built already.
-        let lock = folder.path().join("Cargo.lock");
-        fs::copy(workspace.join("Cargo.lock"), lock).expect("a file can be copied");
-        fs::create_dir(folder.path().join("src")).expect("a folder can be made");
-        fs::write(folder.path().join("src/lib.rs"), source).expect("a file can be written");
+        write_package(folder.path(), name, "[workspace]", source);
+        lock(folder.path());
+        Self::run(folder, "")
+    }
+
+    /// Develops the package that is in the subfolder.
+    fn run(folder: TempDir, package: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .args(["dev", "--listen", "127.0.0.1:0"])
-            .arg(folder.path())
+            .arg(folder.path().join(package))
             .env("CARGO_TARGET_DIR", target_folder())
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env_remove("RUSTFLAGS")
@@ -156,6 +149,26 @@ impl Events {
         assert_eq!(report["generation"], generation, "{report:#}");
         report
     }
+}
+
+/// A package of a plugin. `more` is the end of its manifest.
+fn write_package(folder: &Path, name: &str, more: &str, source: &str) {
+    let sdk = guests::workspace().join("plugin-sdk").canonicalize();
+    let sdk = sdk.expect("it is there");
+    let manifest = format!(
+        "[package]\nname = {name:?}\nversion = \"0.1.0\"\nedition = \"2024\"\n\
+         [lib]\ncrate-type = [\"cdylib\"]\n\
+         [dependencies]\ntidegate-sdk = {{ path = {sdk:?} }}\n{more}\n"
+    );
+    fs::create_dir_all(folder.join("src")).expect("a folder can be made");
+    fs::write(folder.join("Cargo.toml"), manifest).expect("a file can be written");
+    fs::write(folder.join("src/lib.rs"), source).expect("a file can be written");
+}
+
+/// The same versions, so that all of them have been built already.
+fn lock(folder: &Path) {
+    let lock = guests::workspace().join("Cargo.lock");
+    fs::copy(lock, folder.join("Cargo.lock")).expect("a file can be copied");
 }
 
 /// The console's address, if this line says it.
@@ -274,6 +287,67 @@ async fn a_plugin_that_does_not_compile_at_first_is_mended() {
     };
     assert_eq!(event["generation"], 1);
     assert_eq!(event["outcome"], "ok");
+    dev.interrupt();
+}
+
+/// A plugin that answers every message with this word, and leaves it to the next one.
+fn saying(word: &str) -> String {
+    format!(
+        "use tidegate_sdk::{{Connection, Handler, Message, Result, Verdict}};\n\
+         struct Word;\n\
+         impl Handler<Verdict> for Word {{\n\
+             fn on_message(connection: &Connection, _: Message) -> Result<Verdict> {{\n\
+                 connection.send({word:?});\n\
+                 Ok(Verdict::Next)\n\
+             }}\n\
+         }}\n\
+         tidegate_sdk::export!(Word);\n"
+    )
+}
+
+#[tokio::test]
+async fn the_others_of_a_chain_are_built_and_swapped_too() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let write = |path: &str, text: &str| fs::write(folder.path().join(path), text).unwrap();
+    for (name, word) in [("dev-front", "front 1"), ("dev-back", "back 1")] {
+        write_package(&folder.path().join(name), name, "", &saying(word));
+    }
+    write(
+        "Cargo.toml",
+        "[workspace]\nresolver = \"3\"\nmembers = [\"dev-front\", \"dev-back\"]\n",
+    );
+    lock(folder.path());
+    // As the component lies for whoever has set no folder for what cargo builds.
+    write(
+        "dev-front/tidegate.toml",
+        r#"
+        [admin]
+        listen = "127.0.0.1:0"
+        [[plugin]]
+        name = "dev-front"
+        path = "../target/wasm32-wasip2/release/dev_front.wasm"
+        [[plugin]]
+        name = "dev-back"
+        path = "../target/wasm32-wasip2/release/dev_back.wasm"
+        [[route]]
+        path = "/"
+        plugins = ["dev-front", "dev-back"]
+        "#,
+    );
+    let dev = Dev::run(folder, "dev-front");
+    let mut events = dev.events().await;
+    // The plugin under development comes last.
+    while events.until_generation(1).await["plugin"] != "dev-front" {}
+    let mut client = dev.connect().await;
+    assert_eq!(client.ask("hello").await, "front 1");
+    assert_eq!(client.recv().await, "back 1");
+
+    let back = dev.folder.path().join("dev-back/src/lib.rs");
+    fs::write(back, saying("back 2")).expect("a file can be written");
+    // Said after the others were loaded.
+    assert_eq!(events.until("unchanged").await["generation"], 1);
+    assert_eq!(client.ask("hello").await, "front 1");
+    assert_eq!(client.recv().await, "back 2");
     dev.interrupt();
 }
 

@@ -1,7 +1,8 @@
-//! `tidegate dev`: builds a plugin, runs it, and swaps it on every save.
+//! `tidegate dev`: builds a plugin, runs it, and swaps it on every save. What its configuration has
+//! beside it is built too, if it comes from the same workspace.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,8 +22,8 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Develops the plugin in `folder` until SIGTERM or SIGINT.
 pub fn run(folder: &Path, listen: Option<SocketAddr>) -> Result<(), Error> {
-    let builder = Builder::new(folder).map_err(anyhow::Error::from)?;
-    let (config, plugin) = configure(&builder, listen)?;
+    let mut builder = Builder::new(folder).map_err(anyhow::Error::from)?;
+    let (config, plugin) = configure(&mut builder, listen)?;
     super::start_log(&config.log)?;
     let runtime = run::runtime()?;
     Ok(runtime.block_on(serve(&builder, config, plugin))?)
@@ -30,7 +31,7 @@ pub fn run(folder: &Path, listen: Option<SocketAddr>) -> Result<(), Error> {
 
 /// The folder's own `tidegate.toml`, or a configuration that brings every path to the plugin. Also
 /// returns the index of the plugin under development: the one with the package's name.
-fn configure(builder: &Builder, listen: Option<SocketAddr>) -> Result<(Config, usize), Error> {
+fn configure(builder: &mut Builder, listen: Option<SocketAddr>) -> Result<(Config, usize), Error> {
     let name = plugin_name(builder.package());
     let file = builder.folder().join("tidegate.toml");
     let mut config = if file.is_file() {
@@ -47,7 +48,19 @@ fn configure(builder: &Builder, listen: Option<SocketAddr>) -> Result<(Config, u
                 "{file:?} has no plugin {name:?}: add [[plugin]] with name = {name:?} and a path"
             )
         })?;
-    adapt(&mut config, index, builder.artifact(), listen)?;
+    for (at, plugin) in config.plugins.iter_mut().enumerate() {
+        let built = if at == index {
+            Some(builder.artifact())
+        } else {
+            builder.add(&plugin.path)
+        };
+        if let Some(artifact) = built {
+            plugin.path = artifact;
+            // Each of our builds is a reload already; a watch would make a second of it.
+            plugin.watch = false;
+        }
+    }
+    adapt(&mut config, listen)?;
     Ok((config, index))
 }
 
@@ -78,16 +91,7 @@ fn embedded(name: &str) -> String {
     )
 }
 
-fn adapt(
-    config: &mut Config,
-    plugin: usize,
-    artifact: PathBuf,
-    listen: Option<SocketAddr>,
-) -> Result<(), ConfigErrors> {
-    let plugin = &mut config.plugins[plugin];
-    plugin.path = artifact;
-    // Each of our builds is a reload already; a watch would make a second of it.
-    plugin.watch = false;
+fn adapt(config: &mut Config, listen: Option<SocketAddr>) -> Result<(), ConfigErrors> {
     config.server.listen = listen.unwrap_or(config.server.listen);
     config.server.drain_window = Duration::ZERO;
     config.server.drain_deadline = DRAIN_DEADLINE;
@@ -119,7 +123,6 @@ async fn serve(builder: &Builder, config: Config, plugin: usize) -> anyhow::Resu
         .context("failed to start the shards")?;
     greet(registry.plugins()[plugin].name(), server.address(), &about);
     run::serve_admin(&config, &server, &registry).await?;
-    load_others(&registry, plugin).await;
     tokio::select! {
         () = follow(builder, sources, &registry, plugin, &console) => {}
         () = signals.serve_until_end(&registry) => {}
@@ -129,16 +132,7 @@ async fn serve(builder: &Builder, config: Config, plugin: usize) -> anyhow::Resu
     Ok(())
 }
 
-/// Loads what the configuration has beside the plugin under development. One that is refused must
-/// not keep anybody from working on this one.
-async fn load_others(registry: &Registry, plugin: usize) {
-    for other in (0..registry.plugins().len()).filter(|&other| other != plugin) {
-        // A refusal is in the log.
-        let _ = registry.reload(other, false).await;
-    }
-}
-
-/// Builds and loads the plugin now and after every save. Never ends.
+/// Builds and loads the plugin and those beside it now and after every save. Never ends.
 async fn follow(
     builder: &Builder,
     mut sources: Sources,
@@ -150,13 +144,23 @@ async fn follow(
         if let Some(problem) = console.read_samples(builder.folder()) {
             tracing::warn!("{problem}");
         }
-        if build(builder, console).await
-            && let Ok(Reload::Unchanged(generation)) = registry.reload(plugin, true).await
-        {
-            console.unchanged(generation);
+        if build(builder, console).await {
+            load_others(registry, plugin).await;
+            if let Ok(Reload::Unchanged(generation)) = registry.reload(plugin, true).await {
+                console.unchanged(generation);
+            }
         }
         // A refusal is in the log and in the console: the registry has told them.
         sources.changed().await;
+    }
+}
+
+/// Loads what the configuration has beside the plugin under development, if it has changed. One that
+/// is refused must not keep anybody from working on this one.
+async fn load_others(registry: &Registry, plugin: usize) {
+    for other in (0..registry.plugins().len()).filter(|&other| other != plugin) {
+        // A refusal is in the log.
+        let _ = registry.reload(other, true).await;
     }
 }
 
@@ -215,8 +219,7 @@ mod tests {
         for name in ["chat", "a-1"] {
             let config = Config::parse(&embedded(name), Path::new("tidegate.toml"), []);
             let mut config = config.unwrap();
-            adapt(&mut config, 0, "/w/target/chat.wasm".into(), None).unwrap();
-            assert_eq!(config.plugins[0].path, Path::new("/w/target/chat.wasm"));
+            adapt(&mut config, None).unwrap();
             assert_eq!(config.routes.len(), 2);
         }
     }

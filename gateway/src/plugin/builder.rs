@@ -20,7 +20,7 @@ pub use toolchain::ensure_target;
 
 pub use sources::Sources;
 
-use project::Project;
+use project::{Component, Project};
 
 /// What plugins are compiled for.
 const TARGET: &str = "wasm32-wasip2";
@@ -91,10 +91,11 @@ pub enum BuildError {
     },
 }
 
-/// Builds one plugin.
+/// Builds one plugin, and those beside which it runs.
 #[derive(Debug)]
 pub struct Builder {
     project: Project,
+    others: Vec<Component>,
 }
 
 impl Builder {
@@ -103,12 +104,13 @@ impl Builder {
     pub fn new(folder: &Path) -> Result<Self, BuildError> {
         let project = Project::find(folder)?;
         toolchain::ensure_target(&project.folder)?;
-        Ok(Self { project })
+        let others = Vec::new();
+        Ok(Self { project, others })
     }
 
     /// The package's name.
     pub fn package(&self) -> &str {
-        &self.project.package
+        &self.project.component.package
     }
 
     /// The package's folder; absolute.
@@ -118,25 +120,36 @@ impl Builder {
 
     /// The file to edit; absolute.
     pub fn source(&self) -> &Path {
-        &self.project.source
+        &self.project.component.source
     }
 
     /// Where a build puts the component.
     pub fn artifact(&self) -> PathBuf {
-        let file = format!("{}.wasm", self.project.library);
-        self.project
-            .target_folder
-            .join(TARGET)
-            .join("release")
-            .join(file)
+        self.project.component.file(&self.project.target_folder)
     }
 
-    /// Builds the component and returns its path. `progress` is given what cargo writes, line by
-    /// line as it comes.
+    /// If `file` is where a build puts what another package of the workspace becomes, builds that
+    /// too from now on. Returns where that is put: elsewhere, if `CARGO_TARGET_DIR` says so.
+    pub fn add(&mut self, file: &Path) -> Option<PathBuf> {
+        let file = without_parents(file);
+        let project = &self.project;
+        let folders = [&project.target_folder, &project.usual_target_folder];
+        let is_it = |other: &&Component| folders.iter().any(|folder| other.file(folder) == file);
+        let other = project.neighbours.iter().find(is_it)?;
+        self.others.push(other.clone());
+        Some(other.file(&project.target_folder))
+    }
+
+    fn components(&self) -> impl Iterator<Item = &Component> {
+        std::iter::once(&self.project.component).chain(&self.others)
+    }
+
+    /// Builds the component and those that were added. `progress` is given what cargo writes, line
+    /// by line as it comes.
     ///
     /// Dropping the future kills cargo. Calls must not overlap; cargo would only make the second
     /// wait.
-    pub async fn build(&self, progress: impl FnMut(&str)) -> Result<PathBuf, BuildError> {
+    pub async fn build(&self, progress: impl FnMut(&str)) -> Result<(), BuildError> {
         let mut command = tokio::process::Command::from(self.command());
         let tool = |why| BuildError::Tool { tool: "cargo", why };
         let mut cargo = command.kill_on_drop(true).spawn().map_err(tool)?;
@@ -149,7 +162,7 @@ impl Builder {
             },
         );
         let (listed, written, status) = tokio::join!(
-            lines(stdout, |line| found.extend(artifacts(line, &self.project))),
+            lines(stdout, |line| found.extend(artifacts(line))),
             lines(stderr, |line| output.line(line)),
             cargo.wait(),
         );
@@ -162,11 +175,16 @@ impl Builder {
                 output: output.text,
             });
         }
-        let expected = self.artifact();
-        if !found.contains(&expected) {
-            return Err(BuildError::Elsewhere { expected, found });
+        for component in self.components() {
+            let expected = component.file(&self.project.target_folder);
+            let built = (component.manifest.clone(), expected);
+            if !found.contains(&built) {
+                let (_, expected) = built;
+                let found = found.into_iter().map(|(_, file)| file).collect();
+                return Err(BuildError::Elsewhere { expected, found });
+            }
         }
-        Ok(expected)
+        Ok(())
     }
 
     /// What a developer would type, with artifacts listed on stdout. Messages are not coloured:
@@ -184,10 +202,12 @@ impl Builder {
                 TARGET,
             ])
             .args(["--message-format", "json-render-diagnostics"])
-            .args(["--package", &self.project.package])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        for component in self.components() {
+            command.args(["--package", &component.package]);
+        }
         command
     }
 }
@@ -259,59 +279,94 @@ struct Message {
     filenames: Vec<PathBuf>,
 }
 
-/// The components of the project that a line tells of. What is no JSON was printed by a build
-/// script.
-fn artifacts(line: &str, project: &Project) -> Vec<PathBuf> {
+/// The components that a line tells of, each with its package's manifest. What is no JSON was
+/// printed by a build script.
+fn artifacts(line: &str) -> Vec<(PathBuf, PathBuf)> {
     let Ok(message) = serde_json::from_str::<Message>(line) else {
         return Vec::new();
     };
-    if message.manifest_path != project.manifest {
-        return Vec::new();
-    }
     let is_component = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "wasm");
-    message.filenames.into_iter().filter(is_component).collect()
+    let components = message.filenames.into_iter().filter(is_component);
+    components
+        .map(|file| (message.manifest_path.clone(), file))
+        .collect()
+}
+
+/// The path without `..`, as if no folder on it were a link.
+fn without_parents(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut path, part| {
+        if part == std::path::Component::ParentDir {
+            path.pop();
+        } else {
+            path.push(part);
+        }
+        path
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn project() -> Project {
-        Project {
-            package: "my-chat".to_owned(),
-            library: "my_chat".to_owned(),
-            folder: "/w/chat".into(),
-            manifest: "/w/chat/Cargo.toml".into(),
-            source: "/w/chat/src/lib.rs".into(),
-            target_folder: "/w/target".into(),
-            roots: vec!["/w/chat".into()],
+    fn component(package: &str) -> Component {
+        let folder = Path::new("/w").join(package);
+        Component {
+            package: package.to_owned(),
+            library: package.replace('-', "_"),
+            manifest: folder.join("Cargo.toml"),
+            source: folder.join("src/lib.rs"),
+            roots: vec![folder],
         }
+    }
+
+    fn builder(target_folder: &str) -> Builder {
+        let project = Project {
+            component: component("my-chat"),
+            neighbours: vec![component("auth"), component("my-log")],
+            folder: "/w/my-chat".into(),
+            target_folder: target_folder.into(),
+            usual_target_folder: "/w/target".into(),
+        };
+        let others = Vec::new();
+        Builder { project, others }
     }
 
     #[test]
     fn the_component_is_found_among_what_cargo_reports() {
-        let line = r#"{"reason":"compiler-artifact","package_id":"path+file:///w/chat#my-chat@0.1.0",
-            "manifest_path":"/w/chat/Cargo.toml","target":{"kind":["cdylib"],"name":"my_chat"},
+        let line = r#"{"reason":"compiler-artifact","package_id":"path+file:///w/my-chat#my-chat@0.1.0",
+            "manifest_path":"/w/my-chat/Cargo.toml","target":{"kind":["cdylib"],"name":"my_chat"},
             "filenames":["/w/target/wasm32-wasip2/release/my_chat.wasm"],"executable":null,"fresh":true}"#;
-        let built = artifacts(line, &project());
-        assert_eq!(built, [Builder { project: project() }.artifact()]);
+        let manifest = PathBuf::from("/w/my-chat/Cargo.toml");
+        let expected = builder("/w/target").artifact();
+        assert_eq!(artifacts(line), [(manifest, expected)]);
     }
 
     #[test]
-    fn other_messages_and_other_packages_are_no_component() {
-        let dependency = r#"{"reason":"compiler-artifact","manifest_path":"/w/other/Cargo.toml",
-            "filenames":["/w/target/wasm32-wasip2/release/other.wasm"]}"#;
+    fn other_messages_are_of_no_component() {
         let library = r#"{"reason":"compiler-artifact","manifest_path":"/w/chat/Cargo.toml",
             "filenames":["/w/target/wasm32-wasip2/release/libmy_chat.rlib"]}"#;
         let finished = r#"{"reason":"build-finished","success":true}"#;
-        for line in [
-            dependency,
-            library,
-            finished,
-            "hello from a build script",
+        for line in [library, finished, "hello from a build script", ""] {
+            assert_eq!(artifacts(line), Vec::new(), "{line}");
+        }
+    }
+
+    #[test]
+    fn neighbours_are_built_too_where_a_configuration_names_what_they_become() {
+        let file = "/w/my-chat/../target/wasm32-wasip2/release/my_log.wasm";
+        for target_folder in ["/w/target", "/elsewhere"] {
+            let mut builder = builder(target_folder);
+            let expected = Path::new(target_folder).join("wasm32-wasip2/release/my_log.wasm");
+            assert_eq!(builder.add(Path::new(file)), Some(expected));
+            let built: Vec<_> = builder.components().map(|each| &*each.package).collect();
+            assert_eq!(built, ["my-chat", "my-log"]);
+        }
+        for other in [
+            "/w/target/wasm32-wasip2/release/words.wasm",
+            "/srv/my_log.wasm",
             "",
         ] {
-            assert_eq!(artifacts(line, &project()), Vec::<PathBuf>::new(), "{line}");
+            assert_eq!(builder("/w/target").add(Path::new(other)), None, "{other}");
         }
     }
 

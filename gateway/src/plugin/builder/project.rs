@@ -5,23 +5,34 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{BuildError, tool};
+use super::{BuildError, TARGET, tool};
+
+/// The package in a folder, and its workspace.
+#[derive(Clone, Debug)]
+pub(super) struct Project {
+    /// What the package becomes.
+    pub(super) component: Component,
+    /// What other packages of the workspace become.
+    pub(super) neighbours: Vec<Component>,
+    /// The package's folder; absolute, without links, as file events name it.
+    pub(super) folder: PathBuf,
+    /// Where cargo puts what it builds.
+    pub(super) target_folder: PathBuf,
+    /// Where it would unless told otherwise.
+    pub(super) usual_target_folder: PathBuf,
+}
 
 /// A package that becomes a component.
 #[derive(Clone, Debug)]
-pub(super) struct Project {
+pub(super) struct Component {
     /// The package's name.
     pub(super) package: String,
     /// The name of its cdylib target, as file names have it.
     pub(super) library: String,
-    /// Its folder; absolute, without links, as file events name it.
-    pub(super) folder: PathBuf,
     /// Its manifest.
     pub(super) manifest: PathBuf,
     /// The root of its source.
     pub(super) source: PathBuf,
-    /// Where cargo puts what it builds.
-    pub(super) target_folder: PathBuf,
     /// Its folder and those of the packages on this machine that it depends on.
     pub(super) roots: Vec<PathBuf>,
 }
@@ -30,6 +41,7 @@ pub(super) struct Project {
 struct Metadata {
     packages: Vec<Package>,
     target_directory: PathBuf,
+    workspace_root: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -86,22 +98,47 @@ impl Project {
             .packages
             .iter()
             .find(|package| package.manifest_path == manifest)?;
-        let is_cdylib = |target: &&Target| target.kind.iter().any(|kind| kind == "cdylib");
-        let Some(target) = package.targets.iter().find(is_cdylib) else {
+        let Some(component) = Component::of(package, &metadata.packages) else {
             return Some(Err(BuildError::NotACdylib {
                 package: package.name.clone(),
                 manifest,
             }));
         };
+        let others = metadata
+            .packages
+            .iter()
+            .filter(|other| other.manifest_path != manifest);
+        let neighbours = others
+            .filter_map(|other| Component::of(other, &metadata.packages))
+            .collect();
         Some(Ok(Self {
+            component,
+            neighbours,
+            folder: folder.to_owned(),
+            target_folder: metadata.target_directory,
+            usual_target_folder: metadata.workspace_root.join("target"),
+        }))
+    }
+}
+
+impl Component {
+    /// None if the package has no cdylib target.
+    fn of(package: &Package, packages: &[Package]) -> Option<Self> {
+        let is_cdylib = |target: &&Target| target.kind.iter().any(|kind| kind == "cdylib");
+        let target = package.targets.iter().find(is_cdylib)?;
+        Some(Self {
             package: package.name.clone(),
             library: target.name.replace('-', "_"),
-            folder: folder.to_owned(),
             manifest: package.manifest_path.clone(),
             source: target.src_path.clone(),
-            roots: roots(&metadata.packages, package),
-            target_folder: metadata.target_directory,
-        }))
+            roots: roots(packages, package),
+        })
+    }
+
+    /// Where cargo puts it, below its folder for what it builds.
+    pub(super) fn file(&self, target_folder: &Path) -> PathBuf {
+        let file = format!("{}.wasm", self.library);
+        target_folder.join(TARGET).join("release").join(file)
     }
 }
 
@@ -182,13 +219,17 @@ mod tests {
 
     const METADATA: &str = r#"{
         "target_directory": "/w/target",
+        "workspace_root": "/w",
         "packages": [
             { "name": "my-chat", "manifest_path": "/w/chat/Cargo.toml",
               "targets": [{ "name": "my-chat", "kind": ["cdylib", "rlib"], "src_path": "/w/chat/src/lib.rs" }],
               "dependencies": [{ "name": "serde" }, { "name": "words", "path": "/w/words" }] },
             { "name": "words", "manifest_path": "/w/words/Cargo.toml",
               "targets": [{ "name": "words", "kind": ["lib"], "src_path": "/w/words/src/lib.rs" }],
-              "dependencies": [{ "name": "more", "path": "/w/more" }, { "name": "my-chat", "path": "/w/chat" }] }
+              "dependencies": [{ "name": "more", "path": "/w/more" }, { "name": "my-chat", "path": "/w/chat" }] },
+            { "name": "my-auth", "manifest_path": "/w/auth/Cargo.toml",
+              "targets": [{ "name": "my-auth", "kind": ["cdylib"], "src_path": "/w/auth/src/lib.rs" }],
+              "dependencies": [] }
         ]
     }"#;
 
@@ -199,13 +240,20 @@ mod tests {
     #[test]
     fn the_package_of_the_folder_is_found_in_its_workspace() {
         let project = of("/w/chat").unwrap().unwrap();
-        assert_eq!(project.package, "my-chat");
-        assert_eq!(project.library, "my_chat");
-        assert_eq!(project.source, Path::new("/w/chat/src/lib.rs"));
+        let component = &project.component;
+        assert_eq!(component.package, "my-chat");
+        assert_eq!(component.library, "my_chat");
+        assert_eq!(component.source, Path::new("/w/chat/src/lib.rs"));
         assert_eq!(
-            project.roots,
+            component.roots,
             ["/w/chat", "/w/words", "/w/more"].map(PathBuf::from)
         );
+        let neighbours: Vec<_> = project
+            .neighbours
+            .iter()
+            .map(|other| &*other.package)
+            .collect();
+        assert_eq!(neighbours, ["my-auth"], "words is no component");
     }
 
     #[test]

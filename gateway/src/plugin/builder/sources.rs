@@ -15,7 +15,7 @@ const QUIET: Duration = Duration::from_millis(50);
 /// A folder in which something happens all the time counts as changed after this all the same.
 const QUIET_MAX: Duration = Duration::from_secs(1);
 
-/// The sources of a plugin and of its dependencies on this machine, until dropped.
+/// The sources of all that a builder builds and of its dependencies on this machine, until dropped.
 ///
 /// What matters is that something changed, not how often: changes during a build are one change
 /// after it.
@@ -30,10 +30,15 @@ pub struct Sources {
 impl Sources {
     /// Starts watching what `builder` builds from.
     pub fn watch(builder: &Builder) -> notify::Result<Self> {
-        let project = &builder.project;
+        let mut roots: Vec<_> = builder
+            .components()
+            .flat_map(|each| each.roots.clone())
+            .collect();
+        roots.sort();
+        roots.dedup();
         let filter = Filter {
-            roots: project.roots.clone(),
-            target_folder: project.target_folder.clone(),
+            roots,
+            target_folder: builder.project.target_folder.clone(),
         };
         let (sender, events) = mpsc::channel(1);
         let relevant = filter.clone();
@@ -148,6 +153,7 @@ fn is_of_an_editor(name: &str) -> bool {
 mod tests {
     use notify::event::{AccessKind, CreateKind, EventKind};
 
+    use super::super::project::{Component, Project};
     use super::*;
 
     fn filter() -> Filter {
@@ -231,15 +237,21 @@ mod tests {
     }
 
     fn sources_of(root: &Path) -> Sources {
-        let project = super::super::project::Project {
+        let component = Component {
             package: "chat".to_owned(),
             library: "chat".to_owned(),
-            folder: root.to_owned(),
             manifest: root.join("Cargo.toml"),
             source: root.join("src/lib.rs"),
-            target_folder: root.join("target"),
             roots: vec![root.to_owned()],
         };
-        Sources::watch(&Builder { project }).unwrap()
+        let project = Project {
+            component,
+            neighbours: Vec::new(),
+            folder: root.to_owned(),
+            target_folder: root.join("target"),
+            usual_target_folder: root.join("target"),
+        };
+        let others = Vec::new();
+        Sources::watch(&Builder { project, others }).unwrap()
     }
 }

@@ -77,7 +77,8 @@ impl<H: Handler> Driver<H> {
         if let Step::Ended(ended) = step {
             let driver = self.clone();
             tokio::task::spawn_local(async move {
-                connection.end(ended).await;
+                // Boxed: a task's future is copied when it begins and when it ends.
+                Box::pin(connection.end(ended)).await;
                 driver.places.borrow_mut()[seat.key as usize] = Place::Empty;
                 driver.shard.dismiss(seat);
             });

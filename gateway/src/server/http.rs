@@ -82,7 +82,8 @@ pub(super) async fn serve<H: Handler>(
     };
     if let Some(parts) = serving.into_parts() {
         let socket = parts.io.into_inner().into_inner();
-        stream_events(&site, socket, granted, held.ticket.take()).await;
+        // Boxed, as the calls of handlers below: the future of every socket would be as large.
+        Box::pin(stream_events(&site, socket, granted, held.ticket.take())).await;
     }
 }
 
@@ -256,7 +257,7 @@ async fn upgrade<H: Handler>(
                     wire: Wire::WebSocket(deflate),
                     tickets: Box::new((socket_ticket, connection_ticket, agreed)),
                 };
-                connection::open(site.driver().clone(), terms, upgraded).await;
+                Box::pin(connection::open(site.driver().clone(), terms, upgraded)).await;
             }
             Err(error) => tracing::debug!(%peer, "upgrade failed: {error}"),
         }
@@ -351,8 +352,8 @@ async fn ask<H: Handler>(
     let mut event = place.terms.take_event();
     let handler = &place.terms.handler;
     let decision = match responder {
-        None => handler.upgrade(&mut event, request).await,
-        Some(responder) => handler.admit(&mut event, request, responder).await,
+        None => Box::pin(handler.upgrade(&mut event, request)).await,
+        Some(responder) => Box::pin(handler.admit(&mut event, request, responder)).await,
     };
     let answer = match decision {
         Ok(upgrade) => {

@@ -19,11 +19,13 @@ impl Shard {
                     compress,
                     id,
                     ..
-                } if self.is_here(*to) => {
+                } if self.is_here(seat, *to) => {
                     let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
                     self.send(seat, *to, frame);
                 }
-                Effect::Kick { to, frame, .. } if self.is_here(*to) => self.kick(*to, owner, frame),
+                Effect::Kick { to, frame, .. } if self.is_here(seat, *to) => {
+                    self.kick(*to, owner, frame);
+                }
                 Effect::Send { to, .. } | Effect::Kick { to, .. } => {
                     let shard = to.shard(self.links.len());
                     self.outgoing.borrow_mut()[shard].copy(effects, effect, owner);
@@ -161,8 +163,10 @@ impl Shard {
         }
     }
 
-    fn is_here(&self, id: ConnectionId) -> bool {
-        id.shard(self.links.len()) == self.index
+    /// Whether a connection lives on this shard, as that of the event does; most sends are to it, and
+    /// a division is dear.
+    fn is_here(&self, seat: Option<Seat>, id: ConnectionId) -> bool {
+        seat.is_some_and(|seat| seat.id == id) || id.shard(self.links.len()) == self.index
     }
 
     fn send(&self, seat: Option<Seat>, to: ConnectionId, mut frame: Frame<'_>) {

@@ -123,7 +123,7 @@ impl Connection {
     /// The bytes that another plugin of the route's chain keeps for this connection; `None` without `grants.state` for
     /// it, or if the chain has no such plugin.
     pub fn state_of(&self, plugin: &str) -> Option<Vec<u8>> {
-        host::state_of(self.id, plugin)
+        host::state_of(Some(self.id), plugin)
     }
 
     /// The bytes kept for this connection, as this event has left them so far; empty at first. They outlive instances

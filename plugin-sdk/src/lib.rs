@@ -54,7 +54,7 @@
 //! | send to whose message this is, or to one whose id I have kept | [`Connection::send`], [`connection`] |
 //! | send large amounts without filling the outbox | what [`Connection::send`] returns ([`Delivery`]), [`Handler::on_drain`] |
 //! | throw somebody out, whose event this is or not | [`Connection::close`], with [`connection`] or [`members`] |
-//! | know who it is, and what the user may do | [`User`], [`Call::user`], [`Call::require_role`], [`require_user`], [`require_role`](require_role()) |
+//! | know who it is, and what the user may do | [`User`], [`Call::user`], [`Request::user`] before there is a connection, [`Call::require_role`], [`require_user`], [`require_role`](require_role()) |
 //!
 //! **Messages**
 //!

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::Request;
+use crate::bindings::tidegate::plugin::host;
+use crate::{Request, User};
 
 impl Request {
     /// What the route's `{name}` segment matched, percent-decoded; `None` if the route has no such segment.
@@ -37,6 +38,18 @@ impl Request {
             .filter_map(|cookie| cookie.split_once('='))
             .find(|(cookie, _)| cookie.trim() == name)
             .map(|(_, value)| value.trim())
+    }
+
+    /// The user who asks, as the plugin `auth` in front has signed it in; this plugin needs `grants.state = ["auth"]`.
+    /// None if nobody has signed in. Once there is a connection, it is [`User::of`](crate::User::of).
+    pub fn user(&self) -> Option<User> {
+        User::asking()
+    }
+
+    /// The bytes with which another plugin of the route's chain has granted this request; `None` without `grants.state`
+    /// for it, or if the chain has no such plugin.
+    pub fn state_of(&self, plugin: &str) -> Option<Vec<u8>> {
+        host::state_of(None, plugin)
     }
 }
 

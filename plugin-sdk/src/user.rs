@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bindings::tidegate::plugin::host;
 use crate::{Connection, Fault};
 
 /// The plugin whose state is a user, where there is one.
@@ -40,17 +41,26 @@ impl User {
     /// The user of the connection whose event this is; none if nobody has signed in, or if that has expired.
     ///
     /// The state of a plugin named `auth` is looked at first; it has to be ahead in the route's chain, and this plugin
-    /// needs `grants.state = ["auth"]`. Without that the user is this plugin's own state.
+    /// needs `grants.state = ["auth"]`. Without that the user is this plugin's own state. Before there is a connection,
+    /// ask [`Request::user`](crate::Request::user).
     pub fn of(connection: &Connection) -> Option<Self> {
         let state = connection.state_of(AUTH);
-        let state = state.unwrap_or_else(|| connection.state());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        Self::read(&state, now.map_or(0, |now| now.as_secs()))
+        Self::now(&state.unwrap_or_else(|| connection.state()))
+    }
+
+    /// The user whose request this event is about, as `auth` in front has granted it.
+    pub(crate) fn asking() -> Option<Self> {
+        Self::now(&host::state_of(None, AUTH)?)
     }
 
     /// Whether the user has that role.
     pub fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|own| own == role)
+    }
+
+    fn now(state: &[u8]) -> Option<Self> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self::read(state, now.map_or(0, |now| now.as_secs()))
     }
 
     fn read(state: &[u8], now: u64) -> Option<Self> {

@@ -3,7 +3,7 @@
 use tokio_tungstenite::tungstenite::Error;
 
 use crate::WATCH;
-use crate::client::Client;
+use crate::client::{Client, http};
 use crate::gateway::{Gateway, Setup};
 
 /// `guard` in front of `inner`, which may read its state.
@@ -53,7 +53,7 @@ async fn an_upgrade_is_granted_by_all_or_refused_by_one() {
     let headers = cid.response.headers();
     assert_eq!(
         (&headers["x-user"], &headers["x-inner"]),
-        (&"cid".parse().unwrap(), &"yes".parse().unwrap())
+        (&"cid".parse().unwrap(), &"cid".parse().unwrap())
     );
     assert_eq!(watcher.recv().await, "granted cid");
     assert_eq!(watcher.recv().await, "opened cid");
@@ -65,8 +65,16 @@ async fn each_has_its_own_state_and_sees_what_it_is_granted() {
     let mut client = ann(&gateway).await;
     client.send("set x").await;
     assert_eq!(client.recv().await, "1 set x by ann x");
+    // Also before there is a connection, and where there is none to be.
+    assert_eq!(client.response.headers()["x-inner"], "ann");
+    let answer = http(gateway.address, "GET", "/?user=bob", &[]).await;
+    assert_eq!(answer.body, "bob asks");
+
     let ungranted = Gateway::with("inner").behind("guard", "").start().await;
+    let answer = http(ungranted.address, "GET", "/?user=bob", &[]).await;
+    assert_eq!(answer.body, "nobody asks");
     let mut client = ann(&ungranted).await;
+    assert_eq!(client.response.headers()["x-inner"], "nobody");
     client.send("hello").await;
     assert_eq!(client.recv().await, "1 hello by nobody ");
 }

@@ -77,9 +77,12 @@ impl Guest {
                 let next = Box::new(Event::default());
                 earlier.push(std::mem::replace(event, next));
             }
+            event.chain.clone_from(&self.names);
+            event.states = std::mem::take(&mut granted.states);
             let answer = member
                 .upgrade(event, lower::request(request, &peer))
                 .await?;
+            granted.states = std::mem::take(&mut event.states);
             match answer {
                 None => {}
                 Some(Ok(accept)) => grant(&mut granted, event, accept),
@@ -172,6 +175,7 @@ impl Handler for Guest {
         request: hyper::Request<Bytes>,
     ) -> Result<hyper::Response<Bytes>, Failure> {
         let member = &self.members[responder];
+        event.chain.clone_from(&self.names);
         let answer = member.respond(event, request).await;
         match &self.names {
             None => answer,

@@ -9,8 +9,9 @@ use super::{Response, body};
 use crate::bindings::http_client::wasi::http::types::{
     ErrorCode, Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
+use crate::bindings::tidegate::plugin::host;
 use crate::request::{Plus, decode, query_value};
-use crate::{Error, Result};
+use crate::{Error, Result, User};
 
 /// A plugin that also answers plain HTTP requests on its routes, those that ask for no WebSocket:
 /// `export!(Live: http);`.
@@ -128,6 +129,18 @@ impl Incoming {
     /// The header fields in order, names in lower case. `host` and those of the connection are not among them.
     pub fn headers(&self) -> &[(String, Vec<u8>)] {
         &self.headers
+    }
+
+    /// The user who asks, as the plugin `auth` in front has signed it in; this plugin needs `grants.state = ["auth"]`.
+    /// None if nobody has signed in.
+    pub fn user(&self) -> Option<User> {
+        User::asking()
+    }
+
+    /// The bytes with which another plugin of the route's chain has granted this request; `None` without `grants.state`
+    /// for it, or if the chain has no such plugin.
+    pub fn state_of(&self, plugin: &str) -> Option<Vec<u8>> {
+        host::state_of(None, plugin)
     }
 
     /// The body, at most `limits.body` of the route.

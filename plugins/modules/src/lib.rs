@@ -21,29 +21,33 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::{
-    Call, Connection, Fault, Handler, Message, Next, Request, Result, Router, Routes, User,
-    Verdict, log, members, require_role, require_user, valid,
+    Accept, Call, Connection, Fault, Handler, Message, Next, Reject, Request, Result, Router,
+    Routes, User, Verdict, log, members, require_role, require_user, valid,
 };
 
 use mute::{Muted, mute, unmute};
 
 /// The code that a kicked connection is closed with. From 4000 on they are an application's own (RFC 6455 section 7.4.2).
 pub const KICKED: u16 = 4003;
-/// The code that somebody is closed with who takes another's name: "policy violation" (section 7.4.1).
-const REFUSED: u16 = 1008;
 
 struct Modules;
 
 impl Handler<Verdict> for Modules {
-    /// Before there is a connection, `auth` has no state that could be read: who takes another's name is closed at once
-    /// instead, and is seen to come and go.
-    fn on_open(connection: &Connection, request: Request) -> Result {
-        let Some(user) = User::of(connection) else {
-            return Ok(connection.close(REFUSED, "sign in first")?);
-        };
+    fn on_upgrade(request: Request) -> Result<Accept, Reject> {
+        let user = request
+            .user()
+            .ok_or_else(|| Reject::new(401, "sign in first\n"))?;
         if request.query("username").as_ref() != Some(&user.id) {
-            return Ok(connection.close(REFUSED, "username has to be that of the token")?);
+            return Err(Reject::new(403, "username has to be that of the token\n"));
         }
+        Ok(Accept::default())
+    }
+
+    /// Without a user the token has run out on the way, and `auth` closes the connection.
+    fn on_open(connection: &Connection, _request: Request) -> Result {
+        let Some(user) = User::of(connection) else {
+            return Ok(());
+        };
         Ok(connection.subscribe_as(&topic(&user.id), &user.id)?)
     }
 

@@ -16,9 +16,10 @@ pub(super) fn add_to_linker(host: &mut LinkerInstance<'_, Context>) -> Result<()
         let state = if is_own { event.state() } else { &[] };
         Ok((state.to_vec(),))
     })?;
-    host.func_wrap("state-of", |cx: Cx<'_>, (id, plugin): (u64, String)| {
-        Ok((state_of(cx.data(), id, &plugin),))
-    })?;
+    host.func_wrap(
+        "state-of",
+        |cx: Cx<'_>, (id, plugin): (Option<u64>, String)| Ok((state_of(cx.data(), id, &plugin),)),
+    )?;
     host.func_wrap(
         "set-state",
         |mut cx: Cx<'_>, (id, state): (u64, WasmList<u8>)| {
@@ -40,9 +41,9 @@ fn set_state(event: &mut Event, id: u64, state: Vec<u8>) -> std::result::Result<
 }
 
 /// None without a grant, and none of a plugin that is not in the event's chain.
-fn state_of(context: &Context, id: u64, plugin: &str) -> Option<Vec<u8>> {
+fn state_of(context: &Context, id: Option<u64>, plugin: &str) -> Option<Vec<u8>> {
     let event = context.event();
-    if event.connection() != Some(ConnectionId(id))
+    if id.is_some_and(|id| event.connection() != Some(ConnectionId(id)))
         || !context.grants.state.iter().any(|name| name == plugin)
     {
         return None;

@@ -17,7 +17,8 @@ use super::{HttpRequest, Refused, ask, full};
 use crate::config::RouteLimits;
 use crate::connection::Terms;
 use crate::console::Body;
-use crate::handler::{Failure, Handler};
+use crate::event::States;
+use crate::handler::{Accept, Failure, Handler};
 use crate::pieces::Pieces;
 use crate::server::origin;
 use crate::server::refusal::Refusal;
@@ -39,10 +40,10 @@ pub(super) async fn respond<H: Handler>(
         return Err(Refusal::Draining.into());
     }
     begin();
-    let mut headers = Vec::new();
+    let mut accept = Accept::default();
     if responder > 0 {
         let request = describe(&http, params, peer)?;
-        headers = ask(site, place, &request, Some(responder)).await?.headers;
+        accept = ask(site, place, &request, Some(responder)).await?;
     }
     let (mut parts, body) = http.into_parts();
     let body = read(body, &terms.limits).await?;
@@ -54,9 +55,15 @@ pub(super) async fn respond<H: Handler>(
     }
     let is_head = parts.method == Method::HEAD;
     let request = Request::from_parts(parts, body);
-    let call = answer(site.shard().clone(), terms.clone(), responder, request);
+    let call = answer(
+        site.shard().clone(),
+        terms.clone(),
+        responder,
+        accept.states,
+        request,
+    );
     let mut response = Carried::new(call).await?;
-    dress(response.headers_mut(), &headers, is_head);
+    dress(response.headers_mut(), &accept.headers, is_head);
     Ok(response.map(full))
 }
 
@@ -109,15 +116,18 @@ async fn collect(body: &mut Incoming, max: usize) -> Result<Bytes, Refusal> {
     Ok(pieces.join())
 }
 
-/// Has the plugin answer. Its effects are in force before the response can be seen.
+/// Has the plugin answer; `states` is what those in front have granted. Its effects are in force before
+/// the response can be seen.
 async fn answer<H: Handler>(
     shard: Rc<Shard>,
     terms: Rc<Terms<H>>,
     responder: usize,
+    states: States,
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Refusal> {
     shard.counters().events.count("request");
     let mut event = terms.take_event();
+    event.states = states;
     let answered = terms.handler.respond(&mut event, responder, request).await;
     let answered = match answered {
         Ok(response) => {

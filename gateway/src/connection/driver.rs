@@ -180,3 +180,14 @@ fn begin<H, F>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ARCHITECTURE.md says what an idle connection holds.
+    #[test]
+    fn a_place_is_small() {
+        assert_eq!(size_of::<Place<crate::plugin::Guest>>(), 136);
+    }
+}

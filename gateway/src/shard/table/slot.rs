@@ -103,3 +103,14 @@ fn lost(slot: &mut Slot, key: Key, due: &mut Vec<Seat>, error: &io::Error) {
     // It may be closing already, and wait for its last bytes.
     slot.signal.wake();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ARCHITECTURE.md says what an idle connection holds.
+    #[test]
+    fn a_slot_is_small() {
+        assert_eq!(size_of::<Slot>(), 264);
+    }
+}

@@ -1,4 +1,4 @@
-//! What one event costs, from host to host: `cargo bench -p tidegate --bench event`. The times are
+//! What one event costs, from host to host: `cargo bench --bench event`. The times are
 //! CPU time of the shard's thread, which a busy machine disturbs less than the clock.
 //!
 //! - a call of the guest `echo` with its answer in the effects, deadline and memory limit on;

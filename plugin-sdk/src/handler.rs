@@ -81,8 +81,9 @@ pub trait Handler<V: Into<Verdict> = ()> {
     /// A message has arrived.
     fn on_message(connection: &Connection, message: Message) -> Result<V>;
 
-    /// Somebody asks for a connection. There is none yet: only sends to others and closing them, [`publish`](crate::publish), reads of
-    /// topics, the store and the plugin's own timers work here. Accepts everybody unless written.
+    /// Somebody asks for a connection. There is none yet: only sends to others and closing them,
+    /// [`publish`](crate::publish), reads of topics, the store and the plugin's own timers work here. Behind `auth` in a
+    /// chain, [`Request::user`] is who asks. Accepts everybody unless written.
     ///
     /// ```no_run
     /// # use tidegate_sdk::{Accept, Connection, Handler, Message, Reject, Request, Result};
@@ -116,8 +117,8 @@ pub trait Handler<V: Into<Verdict> = ()> {
     }
 
     /// A [`Timer`](crate::Timer) has fired: one of the connection, in order with its other events, or without one of
-    /// the plugin itself. That event has no connection to act on; it can send, publish, close, set the plugin's own timers and
-    /// write to the store.
+    /// the plugin itself. That event has no connection to act on; it can send, publish, close, set the plugin's own
+    /// timers and write to the store.
     fn on_timer(connection: Option<&Connection>, name: &str) -> Result {
         let _ = (connection, name);
         Ok(())

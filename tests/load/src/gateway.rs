@@ -66,7 +66,7 @@ impl Built {
         let binary = self.tidegate.clone().unwrap_or(default);
         ensure!(
             binary.exists(),
-            "there is no gateway at {}: build it with `cargo build --release -p tidegate`, or name it with --tidegate",
+            "there is no gateway at {}: build it with `cargo build --release --bin tidegate`, or name it with --tidegate",
             binary.display()
         );
         Ok(binary)

@@ -45,7 +45,7 @@ where
 }
 
 /// The value of a key, read as a duration written like the gateway's own, such as `"500ms"` or `"2m"`; none if the key is
-/// not there. A bare number is refused: nobody remembers whether it was seconds or milliseconds.
+/// not there. A bare number other than 0 is refused: nobody remembers whether it was seconds or milliseconds.
 pub fn duration(key: &str) -> Result<Option<Duration>> {
     let duration = parse::<humantime::Duration>(key)?;
     Ok(duration.map(Duration::from))

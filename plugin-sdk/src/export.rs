@@ -233,7 +233,7 @@ pub fn on_delete<H: Watcher>(bucket: Bucket, key: &str) {
 fn settle(event: &str, key: &str, result: Result) {
     if let Err(error) = result {
         host::discard();
-        eprintln!("{event} of {key:?}: {error}");
+        crate::log::error!("{event} of {key:?}: {error}");
     }
 }
 

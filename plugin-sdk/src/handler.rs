@@ -172,13 +172,14 @@ pub trait Migrator {
 
 /// A plugin that hears of changes in the store: `export!(Scores: watch);`.
 ///
-/// It hears of the buckets in its `grants.watch`, of every change in them: by whichever connection, plugin or event,
+/// It hears of the buckets in its `grants.watch`, which `grants.store` has too, of every change in them: by whichever connection, plugin or event,
 /// its own among them, and by the end of an entry's time. What writes a key that it watches should therefore see when
 /// to stop. A bucket's changes come one at a time and in order; when more wait than `limits.changes` of the plugin
 /// allows, the oldest are left out, so that what is heard last is how things are.
 ///
 /// Each is an event without a connection. It can send, publish and write to the store; what it sends and publishes
-/// takes effect when it returns `Ok`. An `Err` is logged, and nothing that was done takes effect.
+/// takes effect when it returns `Ok`. An `Err` is logged, but not counted as a failure: the interface returns nothing.
+/// Nothing that was done takes effect then, but what was written to the store stays.
 ///
 /// ```no_run
 /// # use tidegate_sdk::{Connection, Handler, Message, Result};

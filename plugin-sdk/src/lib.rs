@@ -93,7 +93,7 @@
 //! | read what another plugin of the chain remembers | [`Connection::state_of`], with `grants.state` |
 //! | keep something for all connections, beyond any of them: rooms, scores, counters | [`store::bucket`], [`store::Entry::change`], with `grants.store` |
 //! | have everybody count down, tidy up, or end a round | [`Timer::of_plugin`], one by the name of each room |
-//! | hear when something of that changes | `export!(Scores: watch)`, [`Watcher`], with `grants.watch` |
+//! | hear when something of that changes | `export!(Scores: watch)`, [`Watcher`], with `grants.store` and `grants.watch` |
 //! | change what the state looks like, from one version to the next | `#[serde(default)]` on new fields, else [`Migrator`] |
 //! | do something after a while, or again and again | [`Timer`], [`Handler::on_timer`] |
 //! | be configured | [`config`] |

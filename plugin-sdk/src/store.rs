@@ -106,24 +106,25 @@ impl Bucket {
     }
 
     /// Adds to a number, which is kept as decimal text; a missing one counts as nought. Returns the sum. No other event
-    /// comes in between.
+    /// comes in between. A value that is no whole number, and a sum beyond an `i64`, are
+    /// [refused](StoreError::Refused).
     pub fn increment(&self, key: &str, by: i64) -> Result<i64> {
         Ok(atomics::increment(&self.handle, key, by)?)
     }
 
-    /// The values of keys, in their order, as they were together at one time. At most 1,000 keys, unless the gateway's
-    /// `batch` says otherwise.
+    /// The values of keys, in their order, as they were together at one time. At most as many as
+    /// `batch` in the gateway's `[store]` says, 1,000 by default.
     pub fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Vec<u8>>>> {
         let pairs = batch::get_many(&self.handle, keys)?;
         Ok(pairs.into_iter().map(|(_, value)| value).collect())
     }
 
-    /// Sets keys, all or none. At most 1,000.
+    /// Sets keys, all or none; at most `batch` of them.
     pub fn set_many(&self, pairs: &[(&str, &[u8])]) -> Result {
         Ok(batch::set_many(&self.handle, pairs)?)
     }
 
-    /// Removes keys, all or none. At most 1,000.
+    /// Removes keys, all or none; at most `batch` of them.
     pub fn delete_many(&self, keys: &[&str]) -> Result {
         Ok(batch::delete_many(&self.handle, keys)?)
     }

@@ -129,9 +129,11 @@ test("without `post` nothing can be sent", async (t) => {
   await gate.close();
 });
 
+/** The answer to a request. */
+const answer = ({ id, type }, data) => JSON.stringify({ type, requestId: id, success: true, data });
+
 test("with `post` each message is one, in order, and its answer may come either way", async (t) => {
   let stream;
-  const answer = ({ id, type }, data) => JSON.stringify({ type, requestId: id, success: true, data });
   const { asked, url } = await serve(
     t,
     (response) => events("")((stream = response)),
@@ -156,6 +158,28 @@ test("with `post` each message is one, in order, and its answer may come either 
   const types = asked.filter(({ method }) => method === "POST").map(({ body }) => JSON.parse(body).type);
   assert.deepEqual(types, ["one", "two", "three", "four"]);
   await gate.close();
+});
+
+test("a request whose POST is under way when the stream ends fails, or is asked again", async (t) => {
+  for (const retry of [false, true]) {
+    let stream;
+    const open = (response) => events("")((stream = response));
+    const { url } = await serve(
+      t,
+      open,
+      (response) => {
+        stream.end();
+        setTimeout(() => response.writeHead(204).end(), 200);
+      },
+      open,
+      (response, body) => response.setHeader("content-type", "application/json").end(answer(JSON.parse(body), "again")),
+    );
+    const gate = connect(url, { ...fast, sse: "only", post: true });
+    const answered = gate.request("one", {}, { retry });
+    if (retry) assert.equal(await answered, "again");
+    else await assert.rejects(answered, { code: "closed" });
+    await gate.close();
+  }
 });
 
 test("where WebSockets never get through, the fallback does, and at once the next time", async (t) => {

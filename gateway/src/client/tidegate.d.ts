@@ -84,13 +84,12 @@ export interface Options {
   sseAfter?: number;
   /**
    * Whether server-sent events are accompanied by a POST to the same URL for each message. Default false: the plugin
-   * must
-   * answer plain HTTP too.
+   * must answer plain HTTP too.
    */
   post?: boolean;
   /**
-   * Whether server-sent events and their POSTs carry cookies, as of `fetch`; WebSockets always do. Default `"same-
-   * origin"`.
+   * Whether server-sent events and their POSTs carry cookies, as of `fetch`; WebSockets always do. Default
+   * `"same-origin"`.
    */
   credentials?: RequestCredentials;
   /** A number from 0 to 1, exclusive. Default `Math.random`; tests give their own. */
@@ -235,7 +234,7 @@ export class Gate<M extends Messages = Messages> extends EventTarget {
 
   /**
    * Closes for good; what was handed to the socket goes out first. The code is 1000 (the default) or 3000-4999, the
-   * reason at most 123 bytes; others throw.
+   * reason at most 123 bytes; on a WebSocket others throw.
    */
   close(code?: number, reason?: string): Promise<Cause>;
 

@@ -240,7 +240,10 @@ export class Gate extends EventTarget {
     const [id, answer] = [this.#nextId(), deferred()];
     const data = envelope(id, type, payload);
     const call = { answer, retry, sent: false };
-    call.item = { data, size: sizeOf(data), settle: (error) => (error ? answer.reject(error) : (call.sent = true)) };
+    const handed = () => (call.sent = true);
+    // A call that is asked again meanwhile does not fail with the way it went before.
+    const settle = (error) => error && call.sent && answer.reject(error);
+    call.item = { data, size: sizeOf(data), handed, settle };
     const late = () => answer.reject(new TidegateError("timeout", `no answer to "${type}" within ${timeout} ms`));
     const timer = timeout <= TIMER_MAX ? setTimeout(late, timeout) : undefined;
     const abort = () => answer.reject(aborted(type, signal));
@@ -440,6 +443,7 @@ export class Gate extends EventTarget {
     while (this.#queue.length > 0 && this.#hasRoom()) {
       const item = this.#queue.shift();
       this.#queued -= item.size;
+      item.handed?.();
       try {
         Promise.resolve(this.#transport.send(item.data, item.size)).then(() => item.settle(), item.settle);
       } catch (error) {

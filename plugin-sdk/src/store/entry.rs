@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use super::{Bucket, Result, StoreError};
 use crate::bindings::wasi::keyvalue::atomics::{self, Cas, CasError};
 
-/// How often an update is tried. Only events on other cores come in between, and each time one of them got through.
+/// How often an update is tried. Only events on other cores come in between, or on this one if the change takes more
+/// than a millisecond, and each time one of them got through.
 const TRIES: u32 = 100;
 
 /// A key of a bucket whose value is a `T` in JSON.

@@ -13,7 +13,8 @@ pub enum StoreError {
     NoSuchBucket,
     /// There is such a bucket, but it is not in `grants.store` of this plugin.
     NotGranted,
-    /// A limit or the disk; the text says which and what to do.
+    /// A limit, the disk, a write in `on_load`, or an increment of what is no number or beyond an `i64`; the text says
+    /// which, and what to do.
     Refused(String),
     /// The value of the entry is no JSON of its type, or the other way round.
     Json(String),

@@ -111,8 +111,8 @@ pub(super) enum Booking {
         /// 2 to 30.
         #[garde(range(min = 2, max = 30))]
         guests: u8,
-        /// At least one.
-        #[garde(length(min = 1))]
+        /// One to three: each has its guide.
+        #[garde(length(min = 1, max = 3))]
         languages: Vec<Language>,
     },
 }

@@ -60,9 +60,10 @@ impl Handler for Live {
                 names
             }
         };
-        let since = request.query("since");
-        let since = since.as_deref().or(request.header("last-event-id"));
-        let since = since.map(str::parse).transpose();
+        // An EventSource comes back with its first query, and with the last id that it has seen.
+        let since = request.header("last-event-id").map(str::to_owned);
+        let since = since.or_else(|| request.query("since"));
+        let since = since.map(|since| since.parse()).transpose();
         let since =
             since.map_err(|_| Reject::new(400, "since is the id of a change: a number\n"))?;
         Ok(Accept::default().state_json(&Listener { entities, since })?)

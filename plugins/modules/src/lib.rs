@@ -133,19 +133,15 @@ fn kick(_: &Call, Kick { user, reason }: Kick) -> Result<usize, Fault> {
     Ok(connections.len())
 }
 
-/// The topic of a user's connections. Nothing is published there: it is to find them.
+/// The topic of a user's connections, to find them by. Topics are shared by all plugins: its name is longer than a room
+/// of `chat` may have.
 fn topic(user: &str) -> String {
-    format!("modules/{user}")
+    format!("modules/connections-of-signed-in-user/{user}")
 }
 
-/// Topics are shared by all plugins, so that a room of `chat` may have the same name. Its labels do not: they are those of
-/// other users.
 fn connections(user: &str) -> Vec<Connection> {
     let members = members(&topic(user)).into_iter();
-    members
-        .filter(|member| member.label == user)
-        .map(|member| member.connection)
-        .collect()
+    members.map(|member| member.connection).collect()
 }
 
 tidegate_sdk::export!(Modules: describe);

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `set-status` | `status`: `online`, `away`, `busy`, or `offline` to be there unseen | |
 //! | `watch`, `unwatch` | `users`: a list of 1 to 100 | how many one watches now, 100 at most |
-//! | `who` | `user`: whose connections to count; oneself without | how many `users` are there, and the `connections` of one |
+//! | `who` | `user`: whose connections to count; oneself without | how many `users` are there, and the `connections` of one, unseen or not |
 //!
 //! Who watches hears at once how everybody watched is, and then of each change:
 //! `{"type": "status", .., "payload": {"user": "ann", "status": "away", "lastSeen": 1767225600000, "revision": 7}}`. Changes on
@@ -33,7 +33,7 @@ use person::Person;
 const NAME_MAX: usize = 100;
 const WATCHED_MAX: usize = 100;
 /// The topic of all connections, labelled with their users.
-const EVERYBODY: &str = "everybody";
+const EVERYBODY: &str = "presence/everybody";
 /// Timers that fire at once: their events come when what was subscribed to before is in force on all cores.
 const ARRIVED: &str = "arrived";
 const WATCHING: &str = "watching";
@@ -142,7 +142,7 @@ fn who(call: &Call, Who { user }: Who) -> Result<Headcount, Fault> {
 
 /// Where all connections of a user are.
 fn topic(user: &str) -> String {
-    format!("user:{user}")
+    format!("presence/user/{user}")
 }
 
 fn topic_of_watchers(user: &str) -> String {

@@ -46,7 +46,7 @@ impl Handler for Registry {
             let fix = "say who you are, in 1 to 100 bytes: /?user=ann\n";
             return Err(Reject::new(400, fix));
         }
-        metadata::label_of(&request).map_err(|fault| Reject::new(400, fault.message()))?;
+        metadata::label_of(&request)?;
         let user = User {
             id,
             ..User::default()

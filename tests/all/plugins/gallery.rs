@@ -253,6 +253,10 @@ async fn one_of_several_shapes_is_checked_by_its_own_rules() {
             json!({ "kind": "tour", "guests": 2, "languages": [] }),
             "languages",
         ),
+        (
+            json!({ "kind": "tour", "guests": 2, "languages": ["en", "fr", "en", "fr"] }),
+            "languages",
+        ),
         (json!({ "kind": "party" }), "kind"),
         (json!({ "guests": 2, "languages": ["en"] }), "kind"),
     ] {

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Token;
 use crate::counters::{Counters, Family};
+use crate::labels::PublishResult;
 use crate::plugin::Registry;
 use crate::server::Publisher;
 
@@ -45,13 +46,7 @@ pub struct Admin {
     /// Bytes of a message to publish.
     pub message_max: usize,
     /// Publishes asked for here, by what became of them.
-    pub publishes: Family<2>,
-}
-
-/// Counters of publishes: those that were taken, and those that found no room on their way to a
-/// shard.
-pub fn publishes() -> Family<2> {
-    Family::new(["taken", "shard-queue"])
+    pub publishes: Family<PublishResult>,
 }
 
 impl Admin {

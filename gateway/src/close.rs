@@ -14,6 +14,8 @@
 
 use std::fmt;
 
+use crate::labels::{CloseKind, Label};
+
 /// What a close frame carries (RFC 6455 section 5.5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseFrame {
@@ -84,30 +86,31 @@ impl CloseCause {
         })
     }
 
-    /// The name used in metrics and logs.
-    pub fn name(&self) -> &'static str {
+    /// The label it is counted under.
+    pub fn kind(&self) -> CloseKind {
         match self {
-            Self::Peer(_) => "peer",
-            Self::Lost(_) => "lost",
-            Self::Idle => "idle",
-            Self::SlowConsumer => "slow-consumer",
-            Self::ProtocolError { .. } => "protocol-error",
-            Self::Failed(_) => "failed",
-            Self::Kicked(_) => "kicked",
-            Self::Drained => "drained",
+            Self::Peer(_) => CloseKind::Peer,
+            Self::Lost(_) => CloseKind::Lost,
+            Self::Idle => CloseKind::Idle,
+            Self::SlowConsumer => CloseKind::SlowConsumer,
+            Self::ProtocolError { .. } => CloseKind::ProtocolError,
+            Self::Failed(_) => CloseKind::Failed,
+            Self::Kicked(_) => CloseKind::Kicked,
+            Self::Drained => CloseKind::Drained,
         }
     }
 }
 
 impl fmt::Display for CloseCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.kind().name();
         match self {
             Self::Peer(frame) | Self::Kicked(frame) => {
-                write!(f, "{} {} {:?}", self.name(), frame.code, frame.reason)
+                write!(f, "{name} {} {:?}", frame.code, frame.reason)
             }
-            Self::Lost(why) | Self::Failed(why) => write!(f, "{}: {why}", self.name()),
-            Self::ProtocolError { code, reason } => write!(f, "{} {code}: {reason}", self.name()),
-            Self::Idle | Self::SlowConsumer | Self::Drained => f.write_str(self.name()),
+            Self::Lost(why) | Self::Failed(why) => write!(f, "{name}: {why}"),
+            Self::ProtocolError { code, reason } => write!(f, "{name} {code}: {reason}"),
+            Self::Idle | Self::SlowConsumer | Self::Drained => f.write_str(name),
         }
     }
 }

@@ -1,7 +1,12 @@
 //! What a shard counts. Each shard has its own set and is the only one to write it, so counting is
 //! a plain load and store; whoever reads adds up the shards.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::labels::{
+    CloseKind, DropReason, EventKind, FailureKind, Label, RefusalReason, RequestResult,
+};
 
 /// A number that only grows, written by one thread.
 #[derive(Debug, Default)]
@@ -22,73 +27,62 @@ impl Counter {
     }
 }
 
-/// Counters of one family, told apart by one label.
-#[derive(Debug)]
-pub struct Family<const N: usize> {
-    names: [&'static str; N],
-    counters: [Counter; N],
+/// Counters of one family, one for each of its labels.
+pub struct Family<L: Label> {
+    counters: L::Row<Counter>,
 }
 
-impl<const N: usize> Family<N> {
-    /// Counters of these names, all nought.
-    pub(crate) const fn new(names: [&'static str; N]) -> Self {
-        Self {
-            names,
-            counters: [const { Counter(AtomicU64::new(0)) }; N],
-        }
+impl<L: Label> Family<L> {
+    /// Adds one to the label's counter.
+    pub fn count(&self, label: L) {
+        self.add(label, 1);
     }
 
-    /// Adds one to the counter of that name.
-    ///
-    /// # Panics
-    /// If the family has no such name: names are literals of this crate.
-    pub fn count(&self, name: &'static str) {
-        self.add(name, 1);
+    /// Adds `n` to the label's counter.
+    pub fn add(&self, label: L, n: u64) {
+        self.counters.as_ref()[label.index()].add(n);
     }
 
-    /// Adds `n` to the counter of that name.
-    ///
-    /// # Panics
-    /// If the family has no such name.
-    pub fn add(&self, name: &'static str, n: u64) {
-        let index = self
-            .names
-            .iter()
-            .position(|&known| std::ptr::eq(known, name) || known == name);
-        self.counters[index.expect("a counter's name is one of its family's")].add(n);
+    /// The label's count.
+    pub fn get(&self, label: L) -> u64 {
+        self.counters.as_ref()[label.index()].get()
     }
 
     /// Names and counts.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.names
-            .iter()
-            .copied()
-            .zip(self.counters.iter().map(Counter::get))
+        L::ALL.iter().map(|&label| (label.name(), self.get(label)))
     }
+}
 
-    /// The count of one name; nought for a name it does not have.
-    pub fn get(&self, name: &str) -> u64 {
-        self.iter()
-            .find(|(known, _)| *known == name)
-            .map_or(0, |(_, count)| count)
+impl<L: Label> Default for Family<L> {
+    fn default() -> Self {
+        Self {
+            counters: L::row(|_| Counter::default()),
+        }
+    }
+}
+
+impl<L: Label> fmt::Debug for Family<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
 /// The counters of one shard.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Counters {
     /// Events handed to a handler, by event.
-    pub events: Family<8>,
-    /// Events whose handler did not return `ok`, by [`Failure::name`](crate::handler::Failure::name).
-    pub failures: Family<6>,
-    /// Connections ended, by [`CloseCause::name`](crate::close::CloseCause::name).
-    pub closes: Family<8>,
+    pub events: Family<EventKind>,
+    /// Events whose handler did not return `ok`, by [`Failure::kind`](crate::handler::Failure::kind).
+    pub failures: Family<FailureKind>,
+    /// Connections ended, by [`CloseCause::kind`](crate::close::CloseCause::kind).
+    pub closes: Family<CloseKind>,
     /// Requests and sockets that became neither a connection nor an answer of a plugin, by reason.
-    pub refusals: Family<10>,
+    pub refusals: Family<RefusalReason>,
     /// Messages not delivered, by reason.
-    pub drops: Family<5>,
+    pub drops: Family<DropReason>,
     /// HTTP requests that plugins sent, by result.
-    pub outgoing: Family<7>,
+    pub outgoing: Family<RequestResult>,
     /// Messages put into outboxes: sends, and one for each subscriber of a publish.
     pub deliveries: Counter,
     /// Publishes that took effect.
@@ -114,86 +108,18 @@ pub struct Counters {
     pub closed: Counter,
 }
 
-impl Default for Counters {
-    fn default() -> Self {
-        Self {
-            events: Family::new([
-                "message", "open", "close", "drain", "upgrade", "request", "timer", "change",
-            ]),
-            failures: Family::new([
-                "error",
-                "trap",
-                "deadline",
-                "memory",
-                "unavailable",
-                "refused",
-            ]),
-            closes: Family::new([
-                "peer",
-                "lost",
-                "idle",
-                "slow-consumer",
-                "protocol-error",
-                "failed",
-                "kicked",
-                "drained",
-            ]),
-            refusals: Family::new([
-                "limit",
-                "draining",
-                "route",
-                "origin",
-                "malformed",
-                "too-large",
-                "handler",
-                "failed",
-                "handshake",
-                "stalled",
-            ]),
-            drops: Family::new([
-                "drop-newest",
-                "drop-oldest",
-                "slow-consumer",
-                "shard-queue",
-                "closing",
-            ]),
-            outgoing: Family::new([
-                "ok",
-                "denied",
-                "limit",
-                "timeout",
-                "too-large",
-                "failed",
-                "cancelled",
-            ]),
-            deliveries: Counter::default(),
-            publishes: Counter::default(),
-            compressions: Counter::default(),
-            contexts_refused: Counter::default(),
-            compression_in: Counter::default(),
-            compression_out: Counter::default(),
-            messages: Counter::default(),
-            bytes_in: Counter::default(),
-            bytes_out: Counter::default(),
-            opened: Counter::default(),
-            closed: Counter::default(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_family_counts_by_name() {
+    fn a_family_counts_by_label() {
         let counters = Counters::default();
-        counters.drops.count("closing");
-        counters.drops.add("closing", 2);
-        assert_eq!(counters.drops.get("closing"), 3);
-        assert_eq!(
-            counters.drops.iter().map(|(_, count)| count).sum::<u64>(),
-            3
-        );
+        counters.drops.count(DropReason::Closing);
+        counters.drops.add(DropReason::Closing, 2);
+        counters.drops.count(DropReason::DropNewest);
+        assert_eq!(counters.drops.get(DropReason::Closing), 3);
+        let counted: Vec<_> = counters.drops.iter().filter(|(_, n)| *n > 0).collect();
+        assert_eq!(counted, [("drop-newest", 1), ("closing", 3)]);
     }
 }

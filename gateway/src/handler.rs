@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::close::CloseCause;
 use crate::event::{Event, States};
+use crate::labels::FailureKind;
 use crate::message::Message;
 use crate::store::Change;
 
@@ -103,15 +104,15 @@ impl Failure {
         }
     }
 
-    /// The name used in metrics.
-    pub fn name(&self) -> &'static str {
+    /// The label it is counted under.
+    pub fn kind(&self) -> FailureKind {
         match self {
-            Self::Handler(_) => "error",
-            Self::Trap(_) => "trap",
-            Self::Deadline(_) => "deadline",
-            Self::Memory(_) => "memory",
-            Self::Unavailable(_) => "unavailable",
-            Self::Refused(_) => "refused",
+            Self::Handler(_) => FailureKind::Error,
+            Self::Trap(_) => FailureKind::Trap,
+            Self::Deadline(_) => FailureKind::Deadline,
+            Self::Memory(_) => FailureKind::Memory,
+            Self::Unavailable(_) => FailureKind::Unavailable,
+            Self::Refused(_) => FailureKind::Refused,
         }
     }
 }

@@ -15,7 +15,7 @@
 //!
 //! For plugins: [`store`], what they keep beyond their connections.
 //!
-//! Around them: [`config`], [`counters`], [`admin`], [`console`], [`client`], [`cli`].
+//! Around them: [`config`], [`counters`] and their [`labels`], [`admin`], [`console`], [`client`], [`cli`].
 
 pub mod admin;
 pub mod cli;
@@ -33,6 +33,7 @@ pub mod event_stream;
 pub mod handler;
 pub mod heartbeat;
 pub mod hub;
+pub mod labels;
 pub mod message;
 pub mod outbox;
 pub mod pieces;

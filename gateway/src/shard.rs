@@ -33,6 +33,7 @@ use crate::event::Event;
 use crate::handler::Failure;
 use crate::heartbeat::{Due, Heartbeats, Millis};
 use crate::hub::Hub;
+use crate::labels::DropReason;
 use crate::message::ConnectionId;
 
 pub use deflation::Deflation;
@@ -308,7 +309,7 @@ impl Shard {
         match self.links[shard].has_room(self.outgoing.borrow()[shard].cost() + len) {
             true => Delivery::Queued,
             false => {
-                self.counters.drops.count("shard-queue");
+                self.counters.drops.count(DropReason::ShardQueue);
                 Delivery::Dropped
             }
         }
@@ -363,7 +364,7 @@ impl Shard {
 
     /// Counts an event that failed, and logs it if that may be.
     pub fn failed(&self, name: &'static str, event: &Event, failure: &Failure) {
-        self.counters.failures.count(failure.name());
+        self.counters.failures.count(failure.kind());
         if !self.may_log_failure() {
             return;
         }

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::Admin;
 use crate::counters::{Counter, Counters, Family};
+use crate::labels::Label;
 use crate::plugin::{self, Status};
 use crate::store::StoreStatus;
 
@@ -174,21 +175,18 @@ impl Snapshot {
         sum.encode(encoder.encode_descriptor(name, help, None, sum.metric_type())?)
     }
 
-    fn family<const N: usize>(
+    fn family<L: Label>(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         name: &str,
         help: &str,
         label: &str,
-        family: impl Fn(&Counters) -> &Family<N>,
+        family: impl Fn(&Counters) -> &Family<L>,
     ) -> Result<(), fmt::Error> {
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        let Some(first) = self.counters.first() else {
-            return Ok(());
-        };
-        for (value, _) in family(first).iter() {
+        for &value in L::ALL {
             let sum = ConstCounter::new(self.sum(|counters| family(counters).get(value)));
-            sum.encode(metric.encode_family(&[(label, value)])?)?;
+            sum.encode(metric.encode_family(&[(label, value.name())])?)?;
         }
         Ok(())
     }

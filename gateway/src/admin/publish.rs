@@ -16,6 +16,7 @@ use serde_json::json;
 use super::Admin;
 use super::api::{Answer, error, json, param};
 use crate::directory::NAME_MAX;
+use crate::labels::PublishResult;
 use crate::message::Message;
 
 /// The whole message must arrive within this: each place for a request is held meanwhile.
@@ -58,14 +59,14 @@ pub(super) async fn publish(
     };
     match admin.publisher.publish(&topic, message) {
         Ok(subscribers) => {
-            admin.publishes.count("taken");
+            admin.publishes.count(PublishResult::Taken);
             json(
                 StatusCode::OK,
                 &json!({ "topic": topic, "subscribers": subscribers }),
             )
         }
         Err(full) => {
-            admin.publishes.count("shard-queue");
+            admin.publishes.count(PublishResult::ShardQueue);
             let mut refused = error(StatusCode::SERVICE_UNAVAILABLE, &full.to_string());
             let seconds = HeaderValue::from_static(RETRY_AFTER);
             refused.headers_mut().insert(header::RETRY_AFTER, seconds);

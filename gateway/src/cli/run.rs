@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Error;
 use crate::admin::{self, Admin};
 use crate::config::{Config, PluginLimits};
+use crate::counters::Family;
 use crate::plugin::{Engine, Guest, Registry, watcher};
 use crate::server::Server;
 use crate::store::Store;
@@ -119,7 +120,7 @@ pub(super) async fn serve_admin(
         close: Box::new(move |connection, cause| closer.close(connection, cause)),
         publisher: server.publisher(),
         message_max: config.admin.message,
-        publishes: admin::publishes(),
+        publishes: Family::default(),
     };
     tokio::task::spawn_local(admin::serve(listener, Rc::new(admin)));
     Ok(())

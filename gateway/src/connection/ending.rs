@@ -32,7 +32,7 @@ impl<H: Handler> Connection<H> {
         let cause = &ended.cause;
         tracing::debug!(connection = %self.seat.id, %cause, "ended");
         let shard = self.shard().clone();
-        shard.counters().closes.count(cause.name());
+        shard.counters().closes.count(cause.kind());
         shard.close(self.seat, cause);
         shard.unsubscribe_all(self.seat);
         shard.clear_timers(self.seat);

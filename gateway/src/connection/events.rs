@@ -8,6 +8,7 @@ use crate::close::{CloseCause, CloseFrame};
 use crate::config::{OnError, OnFailure};
 use crate::event::{Event, States};
 use crate::handler::{Batch, Failure, Handler, Request};
+use crate::labels::{EventKind, Label};
 use crate::message::Message;
 use crate::shard::{Seat, Shard};
 
@@ -70,9 +71,9 @@ impl<H: Handler> Events<H> {
     }
 
     pub(super) async fn open(&mut self, request: &Request) -> Option<CloseCause> {
-        let mut event = self.begin("open");
+        let mut event = self.begin(EventKind::Open);
         let result = self.terms.handler.open(&mut event, request).await;
-        self.finish("open", event, result)
+        self.finish(EventKind::Open, event, result)
     }
 
     /// Hands over messages that arrived together; returns how many were handled.
@@ -80,36 +81,36 @@ impl<H: Handler> Events<H> {
         &mut self,
         messages: &[Message<'_>],
     ) -> (usize, Option<CloseCause>) {
-        let mut event = self.begin("message");
+        let mut event = self.begin(EventKind::Message);
         let Batch { handled, last } = self.terms.handler.messages(&mut event, messages).await;
         let counters = self.shard.counters();
         counters.messages.add(handled as u64);
-        counters.events.add("message", handled as u64 - 1);
-        (handled, self.finish("message", event, last))
+        counters.events.add(EventKind::Message, handled as u64 - 1);
+        (handled, self.finish(EventKind::Message, event, last))
     }
 
     /// A timer has fired that the plugin `owner` has set.
     pub(super) async fn timer(&mut self, owner: usize, name: &str) -> Option<CloseCause> {
-        let mut event = self.begin("timer");
+        let mut event = self.begin(EventKind::Timer);
         let result = self.terms.handler.timer(&mut event, owner, name).await;
-        self.finish("timer", event, result)
+        self.finish(EventKind::Timer, event, result)
     }
 
     pub(super) async fn drained(&mut self) -> Option<CloseCause> {
-        let mut event = self.begin("drain");
+        let mut event = self.begin(EventKind::Drain);
         let result = self.terms.handler.drain(&mut event).await;
-        self.finish("drain", event, result)
+        self.finish(EventKind::Drain, event, result)
     }
 
     pub(super) async fn closed(&mut self, cause: &CloseCause) {
-        let mut event = self.begin("close");
+        let mut event = self.begin(EventKind::Close);
         event.closed = true;
         let result = self.terms.handler.close(&mut event, cause).await;
-        self.finish("close", event, result);
+        self.finish(EventKind::Close, event, result);
     }
 
-    fn begin(&mut self, name: &'static str) -> Box<Event> {
-        self.shard.counters().events.count(name);
+    fn begin(&mut self, kind: EventKind) -> Box<Event> {
+        self.shard.counters().events.count(kind);
         let mut event = self.terms.take_event();
         event.seat = Some(self.seat);
         event.states = std::mem::take(&mut self.states);
@@ -118,7 +119,7 @@ impl<H: Handler> Events<H> {
 
     fn finish(
         &mut self,
-        name: &'static str,
+        kind: EventKind,
         mut event: Box<Event>,
         result: Result<(), Failure>,
     ) -> Option<CloseCause> {
@@ -129,7 +130,7 @@ impl<H: Handler> Events<H> {
             }
             Err(failure) => {
                 event.discard();
-                self.failed(name, &event, &failure)
+                self.failed(kind, &event, &failure)
             }
         };
         self.states = std::mem::take(&mut event.states);
@@ -138,8 +139,8 @@ impl<H: Handler> Events<H> {
         kicked.map(CloseCause::Kicked).or(failed)
     }
 
-    fn failed(&self, name: &'static str, event: &Event, failure: &Failure) -> Option<CloseCause> {
-        self.shard.failed(name, event, failure);
+    fn failed(&self, kind: EventKind, event: &Event, failure: &Failure) -> Option<CloseCause> {
+        self.shard.failed(kind.name(), event, failure);
         let closes = match failure {
             Failure::Handler(_) => self.terms.on_error == OnError::Close,
             // Its client comes back to the new generation, and begins anew.

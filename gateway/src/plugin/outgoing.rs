@@ -26,6 +26,7 @@ use wasmtime_wasi_http::{
 use super::context::Context;
 use super::generation::Generation;
 use crate::config::{Origin, PluginGrants, PluginLimits};
+use crate::labels::RequestResult;
 use crate::shard;
 
 use body::{Answer, within};
@@ -115,7 +116,7 @@ impl Outgoing {
     }
 
     fn refuse(&self, refused: Refused) -> Error {
-        drop(Outcome::new(refused.name()));
+        drop(Outcome::new(refused.result()));
         // A guest can be refused at any rate.
         if shard::with_current(|shard| shard.is_none_or(|shard| shard.may_log_failure())) {
             tracing::warn!(
@@ -147,12 +148,12 @@ enum Refused {
 }
 
 impl Refused {
-    /// The name used in metrics.
-    fn name(&self) -> &'static str {
+    /// The label it is counted under.
+    fn result(&self) -> RequestResult {
         match self {
-            Self::NotGranted(_) | Self::Uri | Self::Method => "denied",
-            Self::Size(_) => "too-large",
-            Self::TooMany(_) => "limit",
+            Self::NotGranted(_) | Self::Uri | Self::Method => RequestResult::Denied,
+            Self::Size(_) => RequestResult::TooLarge,
+            Self::TooMany(_) => RequestResult::Limit,
         }
     }
 }
@@ -228,7 +229,7 @@ struct Sending {
 
 impl Sending {
     async fn send(mut self, request: Request<WasiBody>) -> Result<Exchange, Error> {
-        let mut outcome = Outcome::new("cancelled");
+        let mut outcome = Outcome::new(RequestResult::Cancelled);
         let max = self.request_max;
         let request = request.map(|body| {
             let over = move || Error::HttpRequestBodySize(Some(max as u64));
@@ -247,17 +248,17 @@ impl Sending {
         let (response, connection) = match sent {
             Ok(sent) => sent,
             Err(error) => {
-                outcome.set(outcome::name_of(&error));
+                outcome.set(outcome::result_of(&error));
                 return Err(error);
             }
         };
         let max = self.response_max;
         let declared = response.body().size_hint().lower();
         if declared > max as u64 {
-            outcome.set("too-large");
+            outcome.set(RequestResult::TooLarge);
             return Err(Error::HttpResponseBodySize(Some(declared)));
         }
-        outcome.set("ok");
+        outcome.set(RequestResult::Ok);
         let response =
             response.map(|body| Answer::new(body, max, self.deadline, outcome).boxed_unsync());
         let connection = async move {

@@ -32,6 +32,7 @@ use crate::config::Origins;
 use crate::connection::{self, Deflate, Terms, Upgraded, Wire};
 use crate::console::Body;
 use crate::handler::{Accept, Failure, Handler, Reject, Request, Upgrade};
+use crate::labels::{EventKind, Label, RefusalReason};
 
 use answers::{full, refuse, rejected, switching_protocols};
 use events::Handover;
@@ -94,11 +95,11 @@ fn failed<H: Handler>(site: &Site<H>, peer: SocketAddr, error: &hyper::Error, ha
         source.is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::TimedOut);
     let refusals = &site.shard().counters().refusals;
     if is_stalled {
-        refusals.count("stalled");
+        refusals.count(RefusalReason::Stalled);
         tracing::debug!(%peer, "took nothing of its response for too long");
     } else if !has_answers {
         // One that has had its answers may leave as it likes.
-        refusals.count("handshake");
+        refusals.count(RefusalReason::Handshake);
         tracing::debug!(%peer, "handshake failed: {error}");
     }
 }
@@ -299,11 +300,11 @@ impl Refused {
         let refusals = &site.shard().counters().refusals;
         match self {
             Self::ByUs(refusal) => {
-                refusals.count(refusal.name());
+                refusals.count(refusal.reason());
                 refuse(&refusal)
             }
             Self::ByHandler(reject) => {
-                refusals.count("handler");
+                refusals.count(RefusalReason::Handler);
                 rejected(reject).unwrap_or_else(|refusal| refuse(&refusal))
             }
         }
@@ -348,7 +349,7 @@ async fn ask<H: Handler>(
     responder: Option<usize>,
 ) -> Result<Accept, Refused> {
     let shard = site.shard();
-    shard.counters().events.count("upgrade");
+    shard.counters().events.count(EventKind::Upgrade);
     let mut event = place.terms.take_event();
     let handler = &place.terms.handler;
     let decision = match responder {
@@ -365,7 +366,7 @@ async fn ask<H: Handler>(
         }
         Err(failure) => {
             event.discard();
-            shard.failed("upgrade", &event, &failure);
+            shard.failed(EventKind::Upgrade.name(), &event, &failure);
             Err(match failure {
                 Failure::Unavailable(_) => Refusal::Unavailable,
                 _ => Refusal::Failed(failure.to_string()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::handler::{Failure, Handler};
+use crate::labels::{EventKind, Label};
 use crate::shard::Shard;
 use crate::store::Changes;
 
@@ -31,9 +32,9 @@ impl<H: Handler> Lone<H> {
         let mut event = Box::new(Event::default());
         loop {
             let name = self.shard.next_timer(self.owner).await;
-            self.shard.counters().events.count("timer");
+            self.shard.counters().events.count(EventKind::Timer);
             let result = self.handler.timer(&mut event, self.owner, &name).await;
-            self.settle("timer", &mut event, result);
+            self.settle(EventKind::Timer, &mut event, result);
             // A thousand may have fired at once: others go first.
             tokio::task::yield_now().await;
         }
@@ -44,21 +45,21 @@ impl<H: Handler> Lone<H> {
         let mut event = Box::new(Event::default());
         loop {
             let change = changes.next().await;
-            self.shard.counters().events.count("change");
+            self.shard.counters().events.count(EventKind::Change);
             let result = self.handler.change(&mut event, &change).await;
-            self.settle("change", &mut event, result);
+            self.settle(EventKind::Change, &mut event, result);
             // A plugin that writes where it watches never runs out of changes: others go first.
             tokio::task::yield_now().await;
         }
     }
 
     /// Puts into force what the handler did, unless it failed.
-    fn settle(&self, name: &'static str, event: &mut Event, result: Result<(), Failure>) {
+    fn settle(&self, kind: EventKind, event: &mut Event, result: Result<(), Failure>) {
         match result {
             Ok(()) => event.commit(&self.shard),
             Err(failure) => {
                 event.discard();
-                self.shard.failed(name, event, &failure);
+                self.shard.failed(kind.name(), event, &failure);
             }
         }
         event.reset();

@@ -2,6 +2,8 @@
 
 use hyper::StatusCode;
 
+use crate::labels::RefusalReason;
+
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -43,17 +45,17 @@ impl Refusal {
         }
     }
 
-    /// The name used in metrics.
-    pub(super) fn name(&self) -> &'static str {
+    /// The label it is counted under.
+    pub(super) fn reason(&self) -> RefusalReason {
         match self {
-            Self::Route => "route",
-            Self::NotAnUpgrade | Self::Version | Self::Malformed(_) => "malformed",
-            Self::TooLarge => "too-large",
-            Self::Slow => "handshake",
-            Self::Origin => "origin",
-            Self::Full => "limit",
-            Self::Draining => "draining",
-            Self::Unavailable | Self::Failed(_) => "failed",
+            Self::Route => RefusalReason::Route,
+            Self::NotAnUpgrade | Self::Version | Self::Malformed(_) => RefusalReason::Malformed,
+            Self::TooLarge => RefusalReason::TooLarge,
+            Self::Slow => RefusalReason::Handshake,
+            Self::Origin => RefusalReason::Origin,
+            Self::Full => RefusalReason::Limit,
+            Self::Draining => RefusalReason::Draining,
+            Self::Unavailable | Self::Failed(_) => RefusalReason::Failed,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::close::CloseCause;
 use crate::connection::{self, Driver};
 use crate::counters::Counters;
 use crate::handler::Handler;
+use crate::labels::RefusalReason;
 use crate::outbox::HIGH_WATER;
 use crate::plugin::{Notice, Pool};
 use crate::shard::{Link, Mail, Mailbox, Shard};
@@ -153,7 +154,7 @@ async fn accept<H: Handler>(
 fn welcome<H: Handler>(site: &Rc<Site<H>>, gate: &Arc<Gate>, socket: TcpStream, peer: SocketAddr) {
     let Some(ticket) = gate.admit_socket() else {
         // Too many even for a 503: those are answered while handshakes go on.
-        return site.shard().counters().refusals.count("limit");
+        return site.shard().counters().refusals.count(RefusalReason::Limit);
     };
     prepare(&socket);
     tokio::task::spawn_local(super::http::serve(site.clone(), ticket, socket, peer));

@@ -4,6 +4,7 @@ use super::table::{Audience, Frame};
 use super::{Seat, Shard, Whose};
 use crate::close::{CloseCause, CloseFrame};
 use crate::effects::{Effect, Effects};
+use crate::labels::DropReason;
 use crate::message::ConnectionId;
 
 impl Shard {
@@ -88,7 +89,7 @@ impl Shard {
                         let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
                         self.send(None, *to, frame);
                     } else {
-                        self.counters.drops.count("closing");
+                        self.counters.drops.count(DropReason::Closing);
                     }
                 }
                 Effect::Publish {
@@ -151,7 +152,7 @@ impl Shard {
         let has_room = || self.links[shard].has_room(self.outgoing.borrow()[shard].cost());
         let reaches = shard == self.index || has_room();
         if !reaches {
-            self.counters.drops.count("shard-queue");
+            self.counters.drops.count(DropReason::ShardQueue);
         }
         reaches
     }
@@ -176,7 +177,7 @@ impl Shard {
             _ => table.key(to),
         };
         let Some(key) = key else {
-            return self.counters.drops.count("closing");
+            return self.counters.drops.count(DropReason::Closing);
         };
         table.make_room();
         table.deliver(key, &mut frame, Audience::One);
@@ -215,7 +216,7 @@ impl Shard {
             if link.has_room(outgoing.cost() + len) {
                 outgoing.copy(effects, effect, owner);
             } else {
-                self.counters.drops.count("shard-queue");
+                self.counters.drops.count(DropReason::ShardQueue);
             }
         }
         self.wake_turn();

@@ -21,6 +21,7 @@ use crate::counters::Counters;
 use crate::event_stream;
 use crate::heartbeat::{Due, Millis, Pulse};
 use crate::hub::Key;
+use crate::labels::DropReason;
 use crate::message::ConnectionId;
 use crate::outbox::{HIGH_WATER, Outbox};
 
@@ -255,7 +256,7 @@ impl Table {
         let Some(slot) = slot.filter(|slot| {
             slot.id == to && slot.owners.contains(&sender) && !slot.outbox.is_closing()
         }) else {
-            self.counters.drops.count("closing");
+            self.counters.drops.count(DropReason::Closing);
             return Delivery::Dropped;
         };
         if !slot.outbox.has_room(ahead, len) {
@@ -266,11 +267,11 @@ impl Table {
                     Delivery::Queued
                 }
                 crate::config::SlowConsumer::Close if slot.outbox.is_blocked() => {
-                    self.counters.drops.count("slow-consumer");
+                    self.counters.drops.count(DropReason::SlowConsumer);
                     Delivery::Overflow
                 }
                 _ => {
-                    self.counters.drops.count("drop-newest");
+                    self.counters.drops.count(DropReason::DropNewest);
                     Delivery::Dropped
                 }
             };

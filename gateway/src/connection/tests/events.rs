@@ -1,6 +1,7 @@
 //! Events in order, one at a time, all or nothing.
 
 use super::*;
+use crate::labels::FailureKind;
 
 #[test]
 fn events_come_in_order_and_each_once() {
@@ -88,7 +89,7 @@ fn nothing_of_a_failed_event_takes_effect() {
         assert_eq!(peer.ask("state").await, "first");
         peer.send("set-state second").await;
         assert_eq!(peer.ask("state").await, "second");
-        assert_eq!(bench.shard.counters().failures.get("error"), 1);
+        assert_eq!(bench.shard.counters().failures.get(FailureKind::Error), 1);
     });
 }
 
@@ -114,7 +115,7 @@ fn a_trap_keeps_where_the_route_says_so() {
         let mut peer = bench.connect().await;
         peer.send("send-and-trap lost").await;
         assert_eq!(peer.ask("state").await, "first");
-        assert_eq!(bench.shard.counters().failures.get("trap"), 1);
+        assert_eq!(bench.shard.counters().failures.get(FailureKind::Trap), 1);
     });
 }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use wasmtime_wasi_http::Error;
 
 use super::outcome::{self, Outcome};
+use crate::labels::RequestResult;
 
 /// What an error of a [`Limited`] body means; `over` makes that of one that is too large.
 pub(super) fn within(
@@ -57,7 +58,7 @@ impl<B: Body<Data = Bytes, Error = Error>> Body for Answer<B> {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 ready!(self.deadline.as_mut().poll(context));
-                self.outcome.set("timeout");
+                self.outcome.set(RequestResult::Timeout);
                 return Poll::Ready(Some(Err(Error::HttpResponseTimeout)));
             }
         };
@@ -67,7 +68,7 @@ impl<B: Body<Data = Bytes, Error = Error>> Body for Answer<B> {
             frame
                 .map_err(|error| within(error, over))
                 .inspect_err(|error| {
-                    self.outcome.set(outcome::name_of(error));
+                    self.outcome.set(outcome::result_of(error));
                 })
         });
         Poll::Ready(frame)

@@ -6,19 +6,20 @@ use std::io;
 use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 
+use crate::labels::RequestResult;
 use crate::shard;
 
 /// What became of one request. Counted when it is dropped, so each is counted once.
-pub(super) struct Outcome(&'static str);
+pub(super) struct Outcome(RequestResult);
 
 impl Outcome {
     /// One that is so unless something else is set.
-    pub(super) fn new(name: &'static str) -> Self {
-        Self(name)
+    pub(super) fn new(result: RequestResult) -> Self {
+        Self(result)
     }
 
-    pub(super) fn set(&mut self, name: &'static str) {
-        self.0 = name;
+    pub(super) fn set(&mut self, result: RequestResult) {
+        self.0 = result;
     }
 }
 
@@ -33,15 +34,15 @@ impl Drop for Outcome {
     }
 }
 
-/// The name of an error in metrics.
-pub(super) fn name_of(error: &Error) -> &'static str {
+/// The label an error is counted under.
+pub(super) fn result_of(error: &Error) -> RequestResult {
     match error {
         Error::ConnectionTimeout | Error::ConnectionReadTimeout | Error::HttpResponseTimeout => {
-            "timeout"
+            RequestResult::Timeout
         }
-        Error::HttpRequestBodySize(_) | Error::HttpResponseBodySize(_) => "too-large",
-        Error::Hyper(error) if request_is_too_large(error).is_some() => "too-large",
-        _ => "failed",
+        Error::HttpRequestBodySize(_) | Error::HttpResponseBodySize(_) => RequestResult::TooLarge,
+        Error::Hyper(error) if request_is_too_large(error).is_some() => RequestResult::TooLarge,
+        _ => RequestResult::Failed,
     }
 }
 

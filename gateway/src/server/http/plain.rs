@@ -19,6 +19,7 @@ use crate::connection::Terms;
 use crate::console::Body;
 use crate::event::States;
 use crate::handler::{Accept, Failure, Handler};
+use crate::labels::{EventKind, Label};
 use crate::pieces::Pieces;
 use crate::server::origin;
 use crate::server::refusal::Refusal;
@@ -125,7 +126,7 @@ async fn answer<H: Handler>(
     states: States,
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Refusal> {
-    shard.counters().events.count("request");
+    shard.counters().events.count(EventKind::Request);
     let mut event = terms.take_event();
     event.states = states;
     let answered = terms.handler.respond(&mut event, responder, request).await;
@@ -136,7 +137,7 @@ async fn answer<H: Handler>(
         }
         Err(failure) => {
             event.discard();
-            shard.failed("request", &event, &failure);
+            shard.failed(EventKind::Request.name(), &event, &failure);
             Err(match failure {
                 Failure::Unavailable(_) => Refusal::Unavailable,
                 _ => Refusal::Failed(failure.to_string()),

@@ -7,6 +7,7 @@ use crate::close::CloseCause;
 use crate::codec;
 use crate::event_stream;
 use crate::hub::Key;
+use crate::labels::DropReason;
 use crate::outbox::{Push, Span};
 use crate::shard::Seat;
 use crate::shard::deflation::Form;
@@ -148,12 +149,16 @@ impl Table {
             Push::Taken => self.counters.deliveries.add(1),
             Push::Replaced(dropped) => {
                 self.counters.deliveries.add(1);
-                self.counters.drops.add("drop-oldest", dropped as u64);
+                self.counters
+                    .drops
+                    .add(DropReason::DropOldest, dropped as u64);
             }
-            Push::Dropped if slot.outbox.is_closing() => self.counters.drops.count("closing"),
-            Push::Dropped => self.counters.drops.count("drop-newest"),
+            Push::Dropped if slot.outbox.is_closing() => {
+                self.counters.drops.count(DropReason::Closing)
+            }
+            Push::Dropped => self.counters.drops.count(DropReason::DropNewest),
             Push::Overflow => {
-                self.counters.drops.count("slow-consumer");
+                self.counters.drops.count(DropReason::SlowConsumer);
                 if slot.signal.request_close(CloseCause::SlowConsumer) {
                     self.due.push(Seat { id: slot.id, key });
                 }

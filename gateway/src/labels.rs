@@ -1,0 +1,195 @@
+//! The labels by which counts of one family are told apart. Each family's are an enum, so that a
+//! label which no family has does not compile. To count one more reason, add its line below.
+
+/// The labels of one family.
+pub trait Label: Copy + 'static {
+    /// One `T` for each label.
+    type Row<T>: AsRef<[T]>;
+
+    /// All labels, in the order of their indices.
+    const ALL: &'static [Self];
+
+    /// A row of what `each` gives for an index.
+    fn row<T>(each: impl FnMut(usize) -> T) -> Self::Row<T>;
+
+    /// The label's place in a row.
+    fn index(self) -> usize;
+
+    /// The name used in metrics and logs.
+    fn name(self) -> &'static str;
+}
+
+macro_rules! labels {
+    ($($(#[$family:meta])* $kind:ident { $($(#[$about:meta])* $label:ident = $name:literal,)+ })+) => {$(
+        $(#[$family])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $kind { $($(#[$about])* $label,)+ }
+
+        impl Label for $kind {
+            type Row<T> = [T; [$($name),+].len()];
+
+            const ALL: &'static [Self] = &[$(Self::$label),+];
+
+            fn row<T>(each: impl FnMut(usize) -> T) -> Self::Row<T> {
+                std::array::from_fn(each)
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$label => $name,)+ }
+            }
+        }
+    )+};
+}
+
+labels! {
+    /// Events, by what a handler is told of.
+    EventKind {
+        /// A message of a client.
+        Message = "message",
+        /// A connection has opened.
+        Open = "open",
+        /// A connection has ended.
+        Close = "close",
+        /// Everything queued for a connection is written.
+        Drain = "drain",
+        /// A request for a connection, or a plain one in front of the plugin that answers it.
+        Upgrade = "upgrade",
+        /// A plain request.
+        Request = "request",
+        /// A timer has fired.
+        Timer = "timer",
+        /// A key of a watched bucket has changed.
+        Change = "change",
+    }
+
+    /// Failed calls of a handler, by how they failed.
+    FailureKind {
+        /// The handler returned an error.
+        Error = "error",
+        /// The guest trapped.
+        Trap = "trap",
+        /// The guest ran or waited too long.
+        Deadline = "deadline",
+        /// The guest asked for more memory than its limit.
+        Memory = "memory",
+        /// No instance could be had.
+        Unavailable = "unavailable",
+        /// A generation refused the state of an earlier one.
+        Refused = "refused",
+    }
+
+    /// Ends of connections, by cause.
+    CloseKind {
+        /// The peer closed.
+        Peer = "peer",
+        /// The socket was lost.
+        Lost = "lost",
+        /// Nothing came for too long.
+        Idle = "idle",
+        /// The peer did not read.
+        SlowConsumer = "slow-consumer",
+        /// The peer broke the protocol or a limit on what it may send.
+        ProtocolError = "protocol-error",
+        /// A handler failed.
+        Failed = "failed",
+        /// A handler or an operator closed it.
+        Kicked = "kicked",
+        /// The gateway shut down.
+        Drained = "drained",
+    }
+
+    /// Requests and sockets that became neither a connection nor an answer of a plugin, by reason.
+    RefusalReason {
+        /// There are as many connections or sockets as there may be.
+        Limit = "limit",
+        /// The gateway is shutting down.
+        Draining = "draining",
+        /// No route has the path.
+        Route = "route",
+        /// The page's origin is not allowed.
+        Origin = "origin",
+        /// The request breaks the protocol.
+        Malformed = "malformed",
+        /// The body is over its limit.
+        TooLarge = "too-large",
+        /// The handler said no.
+        Handler = "handler",
+        /// The handler failed.
+        Failed = "failed",
+        /// The request did not arrive whole in time.
+        Handshake = "handshake",
+        /// The client did not take its response.
+        Stalled = "stalled",
+    }
+
+    /// Messages that were not delivered, by reason.
+    DropReason {
+        /// The outbox was full, and the policy is to drop what comes.
+        DropNewest = "drop-newest",
+        /// The message gave way to a newer one.
+        DropOldest = "drop-oldest",
+        /// The outbox was full, and the policy is to close.
+        SlowConsumer = "slow-consumer",
+        /// The queue to another shard was full.
+        ShardQueue = "shard-queue",
+        /// The connection is ending or gone.
+        Closing = "closing",
+    }
+
+    /// HTTP requests that plugins sent, by what became of them.
+    RequestResult {
+        /// The server answered.
+        Ok = "ok",
+        /// The plugin may not send it.
+        Denied = "denied",
+        /// Too many were under way.
+        Limit = "limit",
+        /// The answer took too long.
+        Timeout = "timeout",
+        /// A body was over its limit.
+        TooLarge = "too-large",
+        /// Any other failure.
+        Failed = "failed",
+        /// The event ended before it was answered.
+        Cancelled = "cancelled",
+    }
+
+    /// Publishes that were asked for from outside, by what became of them.
+    PublishResult {
+        /// Taken.
+        Taken = "taken",
+        /// No room on the way to a shard.
+        ShardQueue = "shard-queue",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn check<L: Label>() {
+        let names: HashSet<_> = L::ALL.iter().map(|label| label.name()).collect();
+        assert_eq!(names.len(), L::ALL.len(), "{names:?}");
+        assert_eq!(L::row(|_| ()).as_ref().len(), L::ALL.len());
+        for (index, label) in L::ALL.iter().enumerate() {
+            assert_eq!(label.index(), index);
+        }
+    }
+
+    #[test]
+    fn every_label_has_a_name_and_a_place_of_its_own() {
+        check::<EventKind>();
+        check::<FailureKind>();
+        check::<CloseKind>();
+        check::<RefusalReason>();
+        check::<DropReason>();
+        check::<RequestResult>();
+        check::<PublishResult>();
+    }
+}

@@ -22,6 +22,7 @@ use tidegate::effects::{Effect, Effects, Options};
 use tidegate::event::Event;
 use tidegate::handler::Handler;
 use tidegate::message::Message;
+use tidegate::pending::Pending;
 use tidegate::plugin::{Engine, Guest, Pool, Registry, builder};
 use tidegate::shard::{Encoding, Link, Seat, Shard};
 use tidegate::store::Store;
@@ -79,7 +80,9 @@ fn cpu_time() -> Duration {
 fn shard() -> Rc<Shard> {
     let (link, _mailbox) = Link::new(1 << 20);
     let counters = Arc::new(Counters::default());
-    let shard = Shard::new(0, Box::new([link]), Arc::new(Directory::new(1)), counters);
+    let directory = Arc::new(Directory::new(1));
+    let pending = Pending::new(usize::MAX);
+    let shard = Shard::new(0, Box::new([link]), directory, pending, counters);
     let shard = shard.expect("sockets can be watched");
     shard.start();
     // No connection has a guest here: what is driven is the end of each turn.

@@ -7,6 +7,7 @@
 //! - [`codec`]: RFC 6455 frames and messages; [`event_stream`]: the same as server-sent events
 //! - [`shard`]: one core's connections, and the turn of its loop
 //! - [`outbox`], [`hub`], [`heartbeat`]: pure data structures the shard is made of
+//! - [`pending`]: the process's budget for what has come in only in part
 //! - [`directory`]: what shards know of each other's topics
 //!
 //! The seam: [`handler`], with [`effects`], [`message`] and [`close`] as its words.
@@ -36,6 +37,7 @@ pub mod hub;
 pub mod labels;
 pub mod message;
 pub mod outbox;
+pub mod pending;
 pub mod pieces;
 pub mod plugin;
 pub mod server;

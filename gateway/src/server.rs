@@ -29,6 +29,7 @@ use crate::counters::Counters;
 use crate::directory::Directory;
 use crate::handler::Handler;
 use crate::message::ConnectionId;
+use crate::pending::Pending;
 use crate::plugin::{Pool, Registry};
 use crate::shard::{Link, Mail, Shard};
 
@@ -53,6 +54,7 @@ struct Plan<F> {
     console: Option<Arc<Console>>,
     gate: Arc<Gate>,
     directory: Arc<Directory>,
+    pending: Arc<Pending>,
     links: Box<[Link]>,
     draining: Arc<AtomicBool>,
     handler: F,
@@ -86,6 +88,7 @@ impl Server {
         let plan = Arc::new(Plan {
             gate: Gate::new(config.server.connections),
             directory: directory.clone(),
+            pending: Pending::new(config.server.pending),
             config,
             registry,
             console,

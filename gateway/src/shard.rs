@@ -35,6 +35,7 @@ use crate::heartbeat::{Due, Heartbeats, Millis};
 use crate::hub::Hub;
 use crate::labels::DropReason;
 use crate::message::ConnectionId;
+use crate::pending::Pending;
 
 pub use deflation::Deflation;
 pub use link::{Link, Mail, Mailbox};
@@ -86,6 +87,7 @@ pub struct Shard {
     hub: RefCell<Hub>,
     table: RefCell<Table>,
     directory: Arc<Directory>,
+    pending: Arc<Pending>,
     /// The ways to the other shards, by index; the own one is not used.
     links: Box<[Link]>,
     /// What goes to the other shards at the end of this turn, by index.
@@ -113,6 +115,7 @@ impl Shard {
         index: usize,
         links: Box<[Link]>,
         directory: Arc<Directory>,
+        pending: Arc<Pending>,
         counters: Arc<Counters>,
     ) -> io::Result<Rc<Self>> {
         Ok(Rc::new(Self {
@@ -120,6 +123,7 @@ impl Shard {
             hub: RefCell::default(),
             table: RefCell::new(Table::new(counters.clone())),
             directory,
+            pending,
             outgoing: RefCell::new(links.iter().map(|_| Effects::default()).collect()),
             links,
             poller: Poller::new()?,
@@ -313,6 +317,11 @@ impl Shard {
                 Delivery::Dropped
             }
         }
+    }
+
+    /// The process's budget for what has come in only in part.
+    pub fn pending(&self) -> &Arc<Pending> {
+        &self.pending
     }
 
     /// The process's directory of topics.

@@ -35,6 +35,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     found.extend(listeners(config));
     found.extend(drain(config));
     found.extend(instances(config));
+    found.extend(pending(config));
     found.extend(level(&config.log.level));
     found.extend(plugins(&config.plugins));
     found.extend(buckets(&config.bucket_limits, &config.plugins));
@@ -70,6 +71,34 @@ fn drain(config: &Config) -> Option<Problem> {
         );
         problem(&["server.drain_window", "server.drain_deadline"], message)
     })
+}
+
+/// A budget below the largest message would refuse it at any time, whoever else is there.
+fn pending(config: &Config) -> Vec<Problem> {
+    let pending = config.server.pending;
+    let largest = |route: &Route| {
+        let limits = &route.limits;
+        let (message, times) = match route.compression.mode {
+            CompressionMode::Off => (limits.message, ""),
+            _ => (limits.message.saturating_mul(2), "twice "),
+        };
+        match message >= limits.body {
+            true => ("message", message, times),
+            false => ("body", limits.body, ""),
+        }
+    };
+    let routes = config.routes.iter().enumerate();
+    let routes = routes.map(|(index, route)| (index, route, largest(route)));
+    routes
+        .filter(|(.., (_, needed, _))| *needed > pending)
+        .map(|(index, route, (key, needed, times))| {
+            let message = format!(
+                "\"pending\" in [server] is {pending} bytes, below {times}\"{key}\" of route {:?}: write at least {needed}, or lower \"{key}\"",
+                route.path
+            );
+            problem(&["server.pending", &format!("route.{index}.limits.{key}")], message)
+        })
+        .collect()
 }
 
 /// A shard keeps an instance of each plugin it serves. With fewer in all some shard would never get one

@@ -49,6 +49,13 @@ pub struct Server {
     /// Beyond it messages are dropped and counted; no publisher waits.
     #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
     pub queue: usize,
+    /// Bytes of messages and bodies that have come in part, or wait to be handled, of all connections together.
+    /// Default `"256MiB"`: sixteen messages of the largest default size at once, where a limit for each would allow
+    /// them to every connection. It must hold the largest message of any route, and twice that where messages are compressed.
+    /// Beyond it the connection that asks for more is closed with 1013, a plain request gets 503, and both are
+    /// counted.
+    #[serde(deserialize_with = "units::size::<_, 65_536, 1_099_511_627_776>")]
+    pub pending: usize,
     /// Whether `GET /tidegate.js` and `GET /tidegate.d.ts` are answered with the browser client.
     /// Default `true`: a page needs it from somewhere, and from here it speaks what this gateway
     /// speaks. They come before the routes; `false` leaves both paths to them.
@@ -66,6 +73,7 @@ impl Default for Server {
             drain_window: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(30),
             queue: 16 << 20,
+            pending: 256 << 20,
             client: true,
         }
     }

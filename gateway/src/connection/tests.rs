@@ -14,6 +14,7 @@ use crate::directory::Directory;
 use crate::effects::Options;
 use crate::event::Event;
 use crate::handler::{Accept, Batch, Failure, Upgrade};
+use crate::pending::Pending;
 use crate::shard::{Delivery, Link};
 use crate::store::Change;
 
@@ -199,6 +200,11 @@ fn on_a_shard(test: impl AsyncFnOnce(&mut Bench)) {
 }
 
 fn with_limits(limits: RouteLimits, test: impl AsyncFnOnce(&mut Bench)) {
+    with_budget(usize::MAX, limits, test);
+}
+
+/// As [`with_limits`], with that many bytes for what has come in part.
+fn with_budget(pending: usize, limits: RouteLimits, test: impl AsyncFnOnce(&mut Bench)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())
@@ -207,7 +213,8 @@ fn with_limits(limits: RouteLimits, test: impl AsyncFnOnce(&mut Bench)) {
         let (link, _mailbox) = Link::new(1 << 20);
         let counters = Arc::new(Counters::default());
         let directory = Arc::new(Directory::new(1));
-        let shard = Shard::new(0, Box::new([link]), directory, counters).unwrap();
+        let pending = Pending::new(pending);
+        let shard = Shard::new(0, Box::new([link]), directory, pending, counters).unwrap();
         shard.start();
         let driver = Driver::new(shard.clone());
         tokio::task::spawn_local(drive(driver.clone()));

@@ -25,6 +25,7 @@ use crate::event::States;
 use crate::handler::{Handler, Request};
 use crate::message::Message;
 use crate::shard::{Deflation, Encoding, Seat, Shard, Wake};
+use crate::signs::Wish;
 
 pub use driver::{Driver, drive};
 pub use events::SpareEvents;
@@ -62,6 +63,8 @@ pub struct Upgraded {
     pub states: States,
     /// What is spoken on it.
     pub wire: Wire,
+    /// The signs of life that its client asked for.
+    pub signs: Option<Wish>,
     /// What is to be held as long as the connection lives.
     pub tickets: Box<dyn Any>,
 }
@@ -103,6 +106,7 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
         request,
         states,
         wire,
+        signs,
         tickets,
     } = upgraded;
     let (reader, inflation) = match &wire {
@@ -123,6 +127,9 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
         }
     };
     driver.reserve(seat);
+    if let Some(wish) = signs {
+        shard.grant_signs(seat, wish);
+    }
     let mut connection = Connection {
         events: Events::new(shard.clone(), terms.clone(), seat, states),
         terms,

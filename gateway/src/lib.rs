@@ -6,7 +6,7 @@
 //! - [`connection`]: one connection: reads, events, close
 //! - [`codec`]: RFC 6455 frames and messages; [`event_stream`]: the same as server-sent events
 //! - [`shard`]: one core's connections, and the turn of its loop
-//! - [`outbox`], [`hub`], [`heartbeat`]: pure data structures the shard is made of
+//! - [`outbox`], [`hub`], [`heartbeat`], [`signs`]: pure data structures the shard is made of
 //! - [`pending`]: the process's budget for what has come in only in part
 //! - [`directory`]: what shards know of each other's topics
 //!
@@ -42,4 +42,5 @@ pub mod pieces;
 pub mod plugin;
 pub mod server;
 pub mod shard;
+pub mod signs;
 pub mod store;

@@ -36,6 +36,7 @@ use crate::hub::Hub;
 use crate::labels::DropReason;
 use crate::message::ConnectionId;
 use crate::pending::Pending;
+use crate::signs::Wish;
 
 pub use deflation::Deflation;
 pub use link::{Link, Mail, Mailbox};
@@ -290,6 +291,14 @@ impl Shard {
         }
     }
 
+    /// Grants a connection the signs of life that its client asked for. To be called before anything
+    /// is sent to it.
+    pub fn grant_signs(&self, seat: Seat, wish: Wish) {
+        let now = self.now.get();
+        self.table.borrow_mut().grant_signs(seat, wish, now);
+        self.wake_turn();
+    }
+
     /// Something came from the peer.
     pub fn seen(&self, seat: Seat) {
         self.table.borrow_mut().seen(seat.key, self.now.get());
@@ -404,7 +413,7 @@ impl Shard {
         }
     }
 
-    /// Pings and closes what is due at this tick of the coarse clock.
+    /// Pings and closes what is due at this tick of the coarse clock, and gives signs of life.
     fn look_at_heartbeats(&self) {
         let now = self.now.get();
         let mut heartbeats = self.heartbeats.borrow_mut();
@@ -422,6 +431,7 @@ impl Shard {
                 }
             }
         }
+        self.table.borrow_mut().push_signs(now);
         self.wake_turn();
     }
 }

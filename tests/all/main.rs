@@ -44,6 +44,7 @@ mod router;
 mod rules;
 mod settings;
 mod shutdown;
+mod signs;
 mod slow;
 mod store;
 mod swap;

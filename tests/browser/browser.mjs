@@ -53,8 +53,8 @@ export function pages() {
     await page.goto(`http://127.0.0.1:${port}/?gateway=${encodeURIComponent(gateway.address)}`);
     await page.waitForFunction(() => document.title === "ready");
     // What the page asks of the process it is connected to.
-    for (const name of ["kill", "drain", "start", "pause", "resume", "reload"]) {
-      await page.exposeFunction(name, (...given) => gateway[name](...given));
+    for (const name of ["kill", "drain", "start", "pause", "resume", "reload", "die"]) {
+      if (name in gateway) await page.exposeFunction(name, (...given) => gateway[name](...given));
     }
     return Promise.race([page.evaluate(body, argument), late]);
   };

@@ -42,6 +42,8 @@ export class Gateway {
       name = "envelope"
       path = "plugin.wasm"
       watch = false
+      # For large messages on a busy machine.
+      limits = { deadline = "5s" }
 
       [[route]]
       path = "/rooms/{room}"

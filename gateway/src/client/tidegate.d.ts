@@ -36,7 +36,10 @@ export type Query = Record<string, string | number | boolean | null | undefined>
 
 /** Options of `connect`. All waits are in milliseconds, all sizes in bytes, which of text means its length. */
 export interface Options {
-  /** Subprotocols to offer, in order of preference. Default none. */
+  /**
+   * Subprotocols to offer, in order of preference. Default none. Browsers refuse a gateway that chooses none of them: if
+   * WebSockets open without them only, the gate closes, and its `reason` says so.
+   */
   protocols?: string | string[];
   /**
    * What the query carries, over what the URL has. A function is asked before each attempt, so a token can be a fresh
@@ -45,8 +48,50 @@ export interface Options {
   query?: Query | (() => Query | Promise<Query>);
   /** How long a request may take, waiting for a connection included. Default 10 s: longer than anybody watches. */
   timeout?: number;
-  /** How long one attempt to connect may take. Default 10 s: browsers would give a silent host minutes. */
+  /**
+   * How long one attempt to connect may take, and the function `query` before it. Default 10 s: browsers would give a
+   * silent host minutes.
+   */
   connectTimeout?: number;
+  /**
+   * How long `close` waits for the other side. Default 5 s: what the gateway waits as well; on a dead network browsers
+   * would wait a minute.
+   */
+  closeTimeout?: number;
+  /**
+   * How long `send` and `sendRaw` may wait for room or for a connection. Default 60 s: longer than a restart, and than
+   * it takes to notice a dead network. Beyond it they reject with `timeout`.
+   */
+  sendTimeout?: number;
+  /** Signs of life, by which a network that went away without a word is noticed. The gateway gives them. */
+  alive?: {
+    /**
+     * How often to ask for one; the gateway allows 1 s to 60 s. Default 15 s: with `timeout` a dead connection is
+     * noticed within 25 s, at the cost of some 30 bytes each time. 0 asks for none: then a dead network may go unnoticed
+     * for minutes.
+     */
+    interval?: number;
+    /**
+     * How late one may be. Default 10 s: a phone that changes cells. After `online`, `offline` or a request without an
+     * answer it is at most 3 s.
+     */
+    timeout?: number;
+    /**
+     * Bytes a second, below which a line is no line: as long as a large message takes at that rate, its silence is none.
+     * Default 32 KiB/s: a bad phone's.
+     */
+    rate?: number;
+  };
+  /**
+   * How many attempts in a row may fail, at least 1. Default no limit: a page that is left open over a night should be
+   * there in the morning. At the limit the gate closes with 1006, and its `reason` says why the last one failed.
+   */
+  attempts?: number;
+  /**
+   * How long 403 and 404 are tried again. Default 30 s: while a service is deployed, whatever stands in front of it
+   * answers so. Then they are believed, and the gate closes with them as `status`.
+   */
+  refusedFor?: number;
   /** Waits after a failure. The wait before attempt n is anywhere from 0 to the lesser of `base * 2^n` and `max`. */
   backoff?: {
     /** Default 500: most losses are short. */
@@ -209,7 +254,8 @@ export class Gate<M extends Messages = Messages> extends EventTarget {
 
   /**
    * Sends a message that has no answer. Resolves when it was handed to the socket: at once while that holds less than
-   * `highWater`, later while it holds more or there is no connection. Rejects with `queue-full` or `closed`.
+   * `highWater`, later while it holds more or there is no connection. Rejects with `queue-full`, `closed`, or after
+   * `sendTimeout` with `timeout`.
    */
   send<T extends RequestName<M>>(type: T, ...rest: With<Requests<M>[T]["payload"], never>): Promise<void>;
 
@@ -233,7 +279,7 @@ export class Gate<M extends Messages = Messages> extends EventTarget {
   ): Subscription<Requests<M>[T]["reply"]>;
 
   /**
-   * Closes for good; what was handed to the socket goes out first. The code is 1000 (the default) or 3000-4999, the
+   * Closes for good, within `closeTimeout`; what was handed to the socket goes out first. The code is 1000 (the default) or 3000-4999, the
    * reason at most 123 bytes; on a WebSocket others throw.
    */
   close(code?: number, reason?: string): Promise<Cause>;
@@ -260,6 +306,8 @@ export interface End {
   status?: number;
   /** What the header field `Retry-After` said, in milliseconds. */
   retryAfter?: number;
+  /** For how long in a row the status was 403 or 404, in milliseconds. */
+  refused?: number;
 }
 
 /** How long to wait, in milliseconds, after `failures` in a row before this one; `undefined` is never. */
@@ -271,11 +319,13 @@ export function reconnectWait(
     restart: { wait: number; window: number };
     codes: Record<number, Verdict>;
     random: () => number;
+    refusedFor?: number;
   },
 ): number | undefined;
 
-/** A parser of server-sent events: call it with text as it comes, cut anywhere. */
+/** A parser of server-sent events and the comments between them: call it with text as it comes, cut anywhere. */
 export function eventStream(
   onEvent: (event: { type: string; data: string; id: string }) => void,
   id?: string,
+  onComment?: (text: string) => void,
 ): (text: string) => void;

@@ -27,7 +27,19 @@
  *     all else: 1005 1006 1011 ...  retry   anywhere below a ceiling that doubles: `backoff`
  *
  * The option `codes` changes what a code means. A browser does not tell why an upgrade was refused (1006), but over
- * server-sent events the status shows: 204 and 4xx stop, 429 and 503 wait, and 405, 406, 408, 425 and 426 retry.
+ * server-sent events the status shows: 204 and 4xx stop, 429 and 503 wait, and 405, 406, 408, 425 and 426 retry. So do
+ * 403 and 404 for `refusedFor`: while a service is deployed, whatever stands in front of it answers with them.
+ *
+ * No wait is without a limit. A network that goes away without a word shows nowhere in a page, so the gateway is asked,
+ * in the query, for signs of life: `tidegate-alive=INTERVAL.WORD`. The handler does not see that part of the query. The
+ * signs begin with the word, which is another one for each connection; no message of a handler's does. The first one
+ * says how often they come; from then on, a connection that shows none in time has ended (1006).
+ *
+ *     WORD every MILLISECONDS     the first
+ *     WORD                        the others
+ *     WORD coming BYTES           before a message that is so large that it takes its time
+ *
+ * In server-sent events they are comments: `: every MILLISECONDS` and `:`.
  */
 
 /** Every option with its default; `tidegate.d.ts` says what each does and why it is so. */
@@ -36,6 +48,11 @@ const DEFAULTS = {
   query: {},
   timeout: 10_000,
   connectTimeout: 10_000,
+  closeTimeout: 5_000,
+  sendTimeout: 60_000,
+  alive: { interval: 15_000, timeout: 10_000, rate: 32 << 10 },
+  attempts: Infinity,
+  refusedFor: 30_000,
   backoff: { base: 500, max: 30_000, stable: 5_000 },
   restart: { wait: 1_000, window: 5_000 },
   codes: {},
@@ -56,12 +73,19 @@ const CODES = Object.fromEntries([
 ]);
 const STATUSES = Object.fromEntries([
   ...[405, 406, 408, 425, 426].map((status) => [status, "retry"]),
+  ...[403, 404].map((status) => [status, "doubt"]),
   ...[429, 503].map((status) => [status, "wait"]),
   [204, "stop"],
 ]);
 
 /** How often to look whether a socket has taken what it holds, in milliseconds: there is no event for it. */
 const LOOK_EVERY = 20;
+
+/** How late a sign of life may be when there is reason to doubt that the network is there, in milliseconds. */
+const DOUBTED = 3_000;
+
+/** How late a timer is when the machine slept, or the page was not to run, in milliseconds. */
+const OVERSLEPT = 1_000;
 
 /** The longest that timers can wait; beyond it they fire at once. */
 const TIMER_MAX = 2 ** 31 - 1;
@@ -90,10 +114,11 @@ export function connect(url, options = {}) {
 }
 
 /** How long to wait, in milliseconds, before the next attempt; `undefined` is never. */
-export function reconnectWait({ code, status, retryAfter = 0 }, failures, { backoff, restart, codes, random }) {
+export function reconnectWait({ code, status, refused = 0, retryAfter = 0 }, failures, options) {
+  const { backoff, restart, codes, random, refusedFor = DEFAULTS.refusedFor } = options;
   const byStatus = status && (STATUSES[status] ?? (status >= 400 && status < 500 ? "stop" : "retry"));
   const verdict = byStatus ?? codes[code] ?? CODES[code] ?? (code >= 4000 ? "stop" : "retry");
-  if (verdict === "stop") return undefined;
+  if (verdict === "stop" || (verdict === "doubt" && refused >= refusedFor)) return undefined;
   const ceiling = Math.min(backoff.max, backoff.base * 2 ** failures);
   const wait = verdict === "wait" ? restart.wait + random() * Math.max(restart.window, ceiling) : random() * ceiling;
   return wait + Math.min(retryAfter, backoff.max);
@@ -101,9 +126,9 @@ export function reconnectWait({ code, status, retryAfter = 0 }, failures, { back
 
 /**
  * A parser of server-sent events: call it with text as it comes, cut anywhere. Each event is given to `onEvent` as
- * `{ type, data, id }`, where `id` is the last one that came, at first the one given.
+ * `{ type, data, id }`, where `id` is the last one that came, at first the one given; each comment to `onComment`.
  */
-export function eventStream(onEvent, id = "") {
+export function eventStream(onEvent, id = "", onComment = () => {}) {
   let [rest, cut, type, data] = ["", false, "", []];
   const line = (text) => {
     if (text === "") {
@@ -112,7 +137,8 @@ export function eventStream(onEvent, id = "") {
       return;
     }
     const [, field, value] = /^([^:]*)(?:: ?)?([^]*)$/.exec(text);
-    if (field === "data") data.push(value);
+    if (text[0] === ":") onComment(text.slice(1).trim());
+    else if (field === "data") data.push(value);
     else if (field === "event") type = value;
     else if (field === "id" && !value.includes("\0")) id = value;
   };
@@ -136,8 +162,16 @@ export class Gate extends EventTarget {
   /** Which transports have ever opened: where a WebSocket has, nothing on the way refuses them. */
   #worked = { websocket: false, sse: false };
   #lastEventId = "";
+  /** Whether the connection that there is shows signs of life. */
+  #pulse;
+  /** Whether the gateway has ever promised such signs: then it is to do so each time. */
+  #isPromised = false;
+  /** Since when every status that was seen is one to be doubted. */
+  #refusedSince;
   /** Set by `close`, with its arguments. */
   #closing;
+  /** Ends a wait for what the page computes. */
+  #interrupt = deferred();
   #closed = deferred();
   /** Ends the wait for the next attempt. */
   #wake = () => {};
@@ -150,16 +184,16 @@ export class Gate extends EventTarget {
   /** Requests without an answer, by id. */
   #pending = new Map();
   #subscriptions = new Set();
-  /** Unlike `crypto.randomUUID` this is there on pages without TLS too. */
-  #prefix = Array.from(crypto.getRandomValues(new Uint32Array(3)), (word) => word.toString(36)).join("");
+  #prefix = randomWord();
   #count = 0;
 
   constructor(url, options) {
     super();
-    const { backoff, restart, ...rest } = options;
+    const { backoff, restart, alive, ...rest } = options;
     this.#options = { ...DEFAULTS, WebSocket: globalThis.WebSocket, fetch: globalThis.fetch, ...rest };
     this.#options.backoff = { ...DEFAULTS.backoff, ...backoff };
     this.#options.restart = { ...DEFAULTS.restart, ...restart };
+    this.#options.alive = { ...DEFAULTS.alive, ...alive };
     this.#url = new URL(url, globalThis.location?.href);
     // What should not happen, such as a runtime without WebSocket, ends the gate and does not leave it hanging.
     this.#run().catch((error) => this.#finish({ code: 1006, reason: String(error) }));
@@ -227,9 +261,19 @@ export class Gate extends EventTarget {
 
   /** Sends text or bytes as they are. Resolves as `send` does. */
   async sendRaw(data) {
+    const { sendTimeout } = this.#options;
     const sent = deferred();
-    this.#enqueue({ data, size: sizeOf(data), settle: (error) => (error ? sent.reject(error) : sent.resolve()) });
-    return sent.promise;
+    const settle = (error) => (error ? sent.reject(error) : sent.resolve());
+    const item = { data, size: sizeOf(data), handed: () => (item.isHanded = true), settle };
+    this.#enqueue(item);
+    if (item.isHanded) return sent.promise;
+    const late = () => {
+      if (item.isHanded) return;
+      this.#unqueue(item);
+      settle(new TidegateError("timeout", `not sent within ${sendTimeout} ms`));
+    };
+    const timer = startTimer(late, sendTimeout);
+    return sent.promise.finally(() => clearTimeout(timer));
   }
 
   /** Sends a request and resolves with the `data` of its answer. */
@@ -244,8 +288,11 @@ export class Gate extends EventTarget {
     // A call that is asked again meanwhile does not fail with the way it went before.
     const settle = (error) => error && call.sent && answer.reject(error);
     call.item = { data, size: sizeOf(data), handed, settle };
-    const late = () => answer.reject(new TidegateError("timeout", `no answer to "${type}" within ${timeout} ms`));
-    const timer = timeout <= TIMER_MAX ? setTimeout(late, timeout) : undefined;
+    const late = () => {
+      answer.reject(new TidegateError("timeout", `no answer to "${type}" within ${timeout} ms`));
+      this.#pulse?.doubt();
+    };
+    const timer = startTimer(late, timeout);
     const abort = () => answer.reject(aborted(type, signal));
     signal?.addEventListener("abort", abort);
     this.#pending.set(id, call);
@@ -293,12 +340,15 @@ export class Gate extends EventTarget {
     };
   }
 
-  /** Closes for good. What was handed to the socket goes out first; what waits is rejected. */
+  /**
+   * Closes for good, within `closeTimeout`. What was handed to the socket goes out first; what waits is rejected.
+   */
   close(code = 1000, reason = "") {
     if (this.#closing === undefined && this.#state !== "closed") {
       // First, because it throws for a code that only the browser may send.
       this.#transport?.close(code, reason);
       this.#closing = { code, reason };
+      this.#interrupt.resolve();
       this.#wake();
     }
     return this.closed;
@@ -306,14 +356,25 @@ export class Gate extends EventTarget {
 
   /** One attempt after another until there is to be no more. */
   async #run() {
-    const online = () => this.#wake();
-    globalThis.addEventListener?.("online", online);
-    this.closed.then(() => globalThis.removeEventListener?.("online", online));
+    const changed = ({ type }) => {
+      if (type === "online") this.#wake();
+      this.#pulse?.doubt();
+    };
+    for (const type of ["online", "offline"]) globalThis.addEventListener?.(type, changed);
+    this.closed.then(() => {
+      for (const type of ["online", "offline"]) globalThis.removeEventListener?.(type, changed);
+    });
+    const { attempts, backoff } = this.#options;
     for (let failures = 0; ; ) {
-      const end = await this.#attempt(failures);
-      if (end.lasted >= this.#options.backoff.stable) failures = 0;
-      const wait = this.#closing ? undefined : reconnectWait(end, failures, this.#options);
+      const end = this.#judged(await this.#attempt(failures));
+      const hasLasted = end.lasted >= backoff.stable;
+      if (hasLasted) failures = 0;
+      const wait = this.#closing || end.isFinal ? undefined : reconnectWait(end, failures, this.#options);
       if (wait === undefined) return this.#finish(end);
+      if (!hasLasted && failures + 1 >= attempts) {
+        const { reason } = end;
+        return this.#finish({ ...end, reason: `gave up after ${attempts} attempts in a row${reason && `: ${reason}`}` });
+      }
       failures += 1;
       this.#enter("waiting");
       this.#emit("reconnecting", { wait, attempt: failures, code: end.code, reason: end.reason, status: end.status });
@@ -323,9 +384,21 @@ export class Gate extends EventTarget {
     }
   }
 
+  /** An end, with how long in a row we have been refused with a status that is to be doubted. */
+  #judged(end) {
+    const { status } = end;
+    if (STATUSES[status] === "doubt") this.#refusedSince ??= performance.now();
+    else if (status !== undefined) this.#refusedSince = undefined;
+    if (this.#refusedSince === undefined || status === undefined) return end;
+    const refused = performance.now() - this.#refusedSince;
+    if (refused < this.#options.refusedFor) return { ...end, refused };
+    const seconds = (refused / 1000).toFixed(0);
+    return { ...end, refused, reason: `${end.reason} for ${seconds} s: look at the path, and at who may connect` };
+  }
+
   /** From the first try to the end of the connection, if there was one. */
   async #attempt(failures) {
-    const { sse, sseAfter } = this.#options;
+    const { sse, sseAfter, protocols } = this.#options;
     let url;
     try {
       url = await this.#address();
@@ -334,38 +407,77 @@ export class Gate extends EventTarget {
     }
     if (sse !== "only" && !this.#closing) {
       const end = await this.#hold(new Socket(url, this.#options));
-      // At once after a WebSocket failed: else the gateway may have come up in between, and the lesser way would win.
       const isRefused = !this.#worked.websocket && (this.#worked.sse || failures + 1 >= sseAfter);
+      if (isRefused && !this.#closing && protocols.length > 0 && (await this.#opensWithout(url))) {
+        // Once more: the gateway may have come up in between.
+        const again = await this.#hold(new Socket(url, this.#options));
+        return this.#worked.websocket ? again : { ...again, reason: notChosen(protocols), isFinal: true };
+      }
+      // At once after a WebSocket failed: else the gateway may have come up in between, and the lesser way would win.
       if (sse !== "fallback" || !isRefused) return end;
     }
     if (this.#closing) return { code: 1006, reason: "", lasted: 0 };
     return this.#hold(new Stream(url, this.#options, this.#lastEventId));
   }
 
+  /** Whether a WebSocket opens when no subprotocol is offered: browsers do not tell why one with some has failed. */
+  async #opensWithout(url) {
+    const socket = new Socket(url, { ...this.#options, protocols: [] });
+    let hasOpened = false;
+    const open = () => {
+      hasOpened = true;
+      socket.close(1000, "");
+    };
+    this.#transport = socket;
+    await socket.run({ open, message: () => {}, pulse: new Pulse(this.#options.alive, () => {}) });
+    this.#transport = undefined;
+    return hasOpened;
+  }
+
   async #address() {
-    const { query } = this.#options;
+    const { query, connectTimeout } = this.#options;
     const url = new URL(this.#url);
-    const values = typeof query === "function" ? await query() : query;
-    for (const [name, value] of Object.entries(values)) {
+    const values = typeof query === "function" ? await this.#within(query(), connectTimeout) : query;
+    for (const [name, value] of Object.entries(values ?? {})) {
       if (value !== undefined && value !== null) url.searchParams.set(name, value);
     }
     return url;
   }
 
+  /** What a promise of the page's comes to, if it does within that time; nothing once the gate closes. */
+  async #within(promise, limit) {
+    const late = deferred();
+    const timer = startTimer(() => late.reject(new Error(`no answer within ${limit} ms`)), limit);
+    try {
+      return await Promise.race([promise, late.promise, this.#interrupt.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   /** Uses a transport until its end. */
   async #hold(transport) {
+    const { alive } = this.#options;
+    const pulse = new Pulse(alive, (silence) => transport.abandon(`no sign of life for ${silence} ms`));
     this.#transport = transport;
+    this.#pulse = pulse;
     let opened;
     const end = await transport.run({
       open: () => {
         opened = performance.now();
         this.#worked[transport.name] = true;
+        this.#refusedSince = undefined;
+        if (this.#isPromised) pulse.count(alive.interval);
         this.#opened();
       },
       message: (data) => this.#receive(data),
       id: (id) => (this.#lastEventId = id),
+      pulse,
     });
+    this.#isPromised ||= pulse.isCounting;
+    pulse.stop();
     this.#transport = undefined;
+    this.#pulse = undefined;
     clearTimeout(this.#looking);
     this.#rejectSent();
     return { ...end, lasted: opened === undefined ? 0 : performance.now() - opened };
@@ -507,19 +619,114 @@ export class Gate extends EventTarget {
   }
 }
 
+/** Notices when a connection shows no sign of life any more. It costs a timer now and then, and nothing per message. */
+class Pulse {
+  #options;
+  #dead;
+  /** How often signs come; nothing until the gateway has promised them. */
+  #every;
+  #heard = performance.now();
+  /** How long what was announced may take. */
+  #coming = 0;
+  #isDoubted = false;
+  #hasOverslept = false;
+  #timer;
+
+  /** Calls `dead` with how long nothing was heard, in milliseconds, when that was for too long. */
+  constructor(options, dead) {
+    this.#options = options;
+    this.#dead = dead;
+  }
+
+  /** What to ask the gateway for, as a part of the query; nothing if signs are not wanted. */
+  wish(word) {
+    const { interval } = this.#options;
+    return interval > 0 ? `tidegate-alive=${Math.round(interval)}.${word}` : "";
+  }
+
+  get isCounting() {
+    return this.#every !== undefined;
+  }
+
+  /** Counts silence from now on: the gateway gives a sign that often. */
+  count(every) {
+    this.#every = every;
+    this.#heard = performance.now();
+    this.#look();
+  }
+
+  /** Something came, a sign or anything else. */
+  heard() {
+    this.#heard = performance.now();
+    this.#coming = 0;
+    this.#isDoubted = this.#hasOverslept = false;
+  }
+
+  /** A message of as many bytes has been announced: nothing else comes before it has. */
+  expect(bytes) {
+    this.#coming = (bytes / this.#options.rate) * 1000;
+  }
+
+  /** Heeds what the gateway says about its signs. */
+  heed(words) {
+    const [, word, value] = /^(every|coming) (\d+)$/.exec(words) ?? [];
+    if (word === "every" && this.#options.interval > 0) this.count(Number(value));
+    else if (word === "coming") this.expect(Number(value));
+  }
+
+  /** Something speaks against the network: the next sign is not waited for as long. */
+  doubt() {
+    if (!this.isCounting) return;
+    this.#isDoubted = true;
+    this.#look(performance.now() + DOUBTED);
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#dead = () => {};
+  }
+
+  /** Looks now, at `earliest` to judge, and again when the next sign is overdue. */
+  #look(earliest = 0) {
+    clearTimeout(this.#timer);
+    const { timeout } = this.#options;
+    const late = this.#isDoubted ? Math.min(DOUBTED, timeout) : timeout;
+    const now = performance.now();
+    const due = Math.max(this.#heard + this.#every + late + this.#coming, earliest);
+    if (now < due) return this.#wait(due);
+    const dead = this.#dead;
+    this.stop();
+    dead(Math.round(now - this.#heard));
+  }
+
+  #wait(due) {
+    const look = () => {
+      const slept = performance.now() - due;
+      if (slept < OVERSLEPT || this.#hasOverslept) return this.#look();
+      // Who slept has not heard, though something may have come: it has its turn first, but once.
+      this.#hasOverslept = true;
+      this.#look(performance.now() + DOUBTED);
+    };
+    this.#timer = setTimeout(look, Math.min(due - performance.now(), TIMER_MAX));
+  }
+}
+
 /** A WebSocket. */
 class Socket {
   name = "websocket";
   #socket;
-  #connectTimeout;
+  #options;
+  #word = randomWord();
+  #ended = deferred();
+  #timer;
 
-  constructor(url, { WebSocket, protocols, connectTimeout }) {
-    const address = new URL(url);
+  constructor(url, options) {
+    const { WebSocket, protocols, alive } = options;
+    const address = withWish(url, new Pulse(alive).wish(this.#word));
     address.protocol = address.protocol.replace(/^http/, "ws");
-    address.hash = "";
+    this.#options = options;
     this.#socket = new WebSocket(address.href, protocols);
     this.#socket.binaryType = "arraybuffer";
-    this.#connectTimeout = connectTimeout;
   }
 
   get protocol() {
@@ -530,21 +737,24 @@ class Socket {
     return this.#socket.bufferedAmount;
   }
 
-  run({ open, message }) {
-    const socket = this.#socket;
+  run({ open, message, pulse }) {
+    const [socket, word] = [this.#socket, this.#word];
+    const { connectTimeout } = this.#options;
     // Browsers give a silent host minutes.
-    const timer = setTimeout(() => socket.close(), this.#connectTimeout);
+    this.#timer ??= startTimer(() => this.abandon(`no connection within ${connectTimeout} ms`), connectTimeout);
     socket.onopen = () => {
-      clearTimeout(timer);
+      this.#stopTimer();
       open();
     };
-    socket.onmessage = ({ data }) => message(data);
-    const ended = new Promise((resolve) => {
-      socket.onclose = ({ code, reason }) => resolve({ code, reason });
-      // A `close` follows at once, but not in Node 20 and 22 after an attempt that failed.
-      socket.onerror = () => setTimeout(resolve, 0, { code: 1006, reason: "" });
-    });
-    return ended.finally(() => clearTimeout(timer));
+    socket.onmessage = ({ data }) => {
+      pulse.heard();
+      if (typeof data === "string" && data.startsWith(word)) pulse.heed(data.slice(word.length).trim());
+      else message(data);
+    };
+    socket.onclose = ({ code, reason }) => this.#ended.resolve({ code, reason });
+    // A `close` follows at once, but not in Node 20 and 22 after an attempt that failed.
+    socket.onerror = () => setTimeout(() => this.#ended.resolve({ code: 1006, reason: "" }));
+    return this.#ended.promise.finally(() => this.#stopTimer());
   }
 
   send(data) {
@@ -553,6 +763,23 @@ class Socket {
 
   close(code, reason) {
     this.#socket.close(code, reason);
+    const { closeTimeout } = this.#options;
+    this.#stopTimer();
+    this.#timer = startTimer(() => this.abandon(`no end within ${closeTimeout} ms of closing`), closeTimeout);
+  }
+
+  /** Ends without waiting for the other side, which would take a browser a minute or more. */
+  abandon(reason) {
+    const socket = this.#socket;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    // What closes before it has opened fails, and in Node says so to whoever listens, or ends the process.
+    socket.onerror = () => {};
+    this.#ended.resolve({ code: 1006, reason });
+    socket.terminate ? socket.terminate() : socket.close();
+  }
+
+  #stopTimer() {
+    clearTimeout(this.#timer);
   }
 }
 
@@ -567,6 +794,8 @@ class Stream {
   #options;
   #lastEventId;
   #abort = new AbortController();
+  /** Why we gave it up. */
+  #given;
   #message;
   /** The end of the last POST: they go one after another, so that they arrive in order. */
   #posted = Promise.resolve();
@@ -578,11 +807,11 @@ class Stream {
     this.#lastEventId = lastEventId;
   }
 
-  async run({ open, message, id }) {
+  async run({ open, message, id, pulse }) {
     this.#message = message;
     let end = { code: 1006, reason: "the stream ended" };
     try {
-      const response = await this.#get();
+      const response = await this.#get(pulse);
       if (response.status !== 200) return this.#refused(response);
       if (!response.headers.get("content-type")?.startsWith("text/event-stream")) throw "the answer is no event stream";
       open();
@@ -592,25 +821,27 @@ class Stream {
         end = { ...end, ...parse(event.data) };
         this.close();
       };
-      const receive = eventStream(happened, this.#lastEventId);
+      const receive = eventStream(happened, this.#lastEventId, (comment) => pulse.heed(comment));
       const [reader, decoder] = [response.body.getReader(), new TextDecoder()];
       for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        pulse.heard();
         receive(decoder.decode(part.value, { stream: true }));
       }
     } catch (error) {
       // After a `close` it is our own abort.
-      if (end.code === 1006) end.reason = String(error);
+      if (end.code === 1006) end.reason = this.#given ?? String(error);
     }
     this.close();
     return end;
   }
 
-  async #get() {
+  async #get(pulse) {
     const headers = { accept: "text/event-stream" };
     if (this.#lastEventId) headers["last-event-id"] = this.#lastEventId;
-    const timer = setTimeout(() => this.close(), this.#options.connectTimeout);
-    const { fetch, credentials } = this.#options;
-    const answer = fetch(this.#url, { headers, credentials, signal: this.#abort.signal, cache: "no-store" });
+    const { fetch, credentials, connectTimeout } = this.#options;
+    const timer = startTimer(() => this.abandon(`no connection within ${connectTimeout} ms`), connectTimeout);
+    const url = withWish(this.#url, pulse.wish(randomWord()));
+    const answer = fetch(url, { headers, credentials, signal: this.#abort.signal, cache: "no-store" });
     return answer.finally(() => clearTimeout(timer));
   }
 
@@ -647,6 +878,35 @@ class Stream {
   close() {
     this.#abort.abort();
   }
+
+  abandon(reason) {
+    this.#given ??= reason;
+    this.close();
+  }
+}
+
+/** Letters and digits that nobody guesses. Unlike `crypto.randomUUID` this is there on pages without TLS too. */
+function randomWord() {
+  const digits = Array.from(crypto.getRandomValues(new Uint32Array(3)), (part) => part.toString(36).padStart(7, "0"));
+  return digits.join("");
+}
+
+/** The address with one more part of the query, and what stands there left as it is. */
+function withWish(url, wish) {
+  const address = new URL(url);
+  address.hash = "";
+  if (wish !== "") address.search += (address.search === "" ? "?" : "&") + wish;
+  return address;
+}
+
+/** A timer; none for what is longer than timers can wait, such as `Infinity`. */
+function startTimer(call, wait) {
+  return wait <= TIMER_MAX ? setTimeout(call, wait) : undefined;
+}
+
+function notChosen(protocols) {
+  const offered = JSON.stringify([protocols].flat());
+  return `a WebSocket opens, but not with one of ${offered}: the plugin is to choose one of the subprotocols in on-upgrade`;
 }
 
 function deferred() {

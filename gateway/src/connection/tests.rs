@@ -287,6 +287,7 @@ impl Bench {
             },
             states,
             wire: Wire::WebSocket(None),
+            signs: None,
             tickets: Box::new(()),
         };
         tokio::task::spawn_local(open(self.driver.clone(), self.terms.clone(), upgraded));

@@ -33,6 +33,7 @@ use crate::connection::{self, Deflate, Terms, Upgraded, Wire};
 use crate::console::Body;
 use crate::handler::{Accept, Failure, Handler, Reject, Request, Upgrade};
 use crate::labels::{EventKind, Label, RefusalReason};
+use crate::signs::Wish;
 
 use answers::{full, refuse, rejected, switching_protocols};
 use events::Handover;
@@ -114,6 +115,7 @@ async fn stream_events<H: Handler>(
     let Granted {
         terms,
         request,
+        signs,
         accept,
         ticket,
         ..
@@ -129,6 +131,7 @@ async fn stream_events<H: Handler>(
                 request,
                 states: accept.states,
                 wire: Wire::EventStream,
+                signs,
                 tickets: Box::new((socket_ticket, ticket)),
             };
             connection::open(site.driver().clone(), terms, upgraded).await;
@@ -241,6 +244,7 @@ async fn upgrade<H: Handler>(
     let Granted {
         terms,
         request,
+        signs,
         accept,
         ticket: connection_ticket,
         ..
@@ -256,6 +260,7 @@ async fn upgrade<H: Handler>(
                     request,
                     states: accept.states,
                     wire: Wire::WebSocket(deflate),
+                    signs,
                     tickets: Box::new((socket_ticket, connection_ticket, agreed)),
                 };
                 Box::pin(connection::open(site.driver().clone(), terms, upgraded)).await;
@@ -280,6 +285,7 @@ struct Granted<H> {
     terms: Rc<Terms<H>>,
     origins: Origins,
     request: Request,
+    signs: Option<Wish>,
     accept: Accept,
     ticket: Ticket,
 }
@@ -325,7 +331,9 @@ async fn grant<H: Handler>(
         return Err(Refusal::Draining.into());
     }
     let ticket = site.admit_connection().ok_or(Refusal::Full)?;
-    let request = describe(http, params, peer)?;
+    let mut request = describe(http, params, peer)?;
+    // Before the handler sees the query: see `signs`.
+    let signs = Wish::take(&mut request.query);
     let accept = ask(site, place, &request, None).await?;
     validate(&accept, &request, place.terms.limits.state).map_err(|why| {
         tracing::warn!(path = request.path, "upgrade failed: {why}");
@@ -335,6 +343,7 @@ async fn grant<H: Handler>(
         terms: place.terms.clone(),
         origins: place.origins.clone(),
         request,
+        signs,
         accept,
         ticket,
     })

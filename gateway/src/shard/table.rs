@@ -1,6 +1,7 @@
 //! The connections of a shard as seen by those who write to them: outbox, socket, pulse.
 
 mod deliver;
+mod signs;
 mod slot;
 
 use std::io;
@@ -24,6 +25,7 @@ use crate::hub::Key;
 use crate::labels::DropReason;
 use crate::message::ConnectionId;
 use crate::outbox::{HIGH_WATER, Outbox};
+use crate::signs::Signs;
 
 pub(super) use deliver::{Audience, Frame};
 pub use slot::Encoding;
@@ -68,6 +70,7 @@ pub(super) struct Table {
     /// Who has to be told something.
     due: Vec<Seat>,
     compressors: Compressors,
+    signs: Signs,
     counters: Arc<Counters>,
 }
 
@@ -81,6 +84,7 @@ impl Table {
             dirty: Vec::new(),
             due: Vec::new(),
             compressors: Compressors::new(counters.clone()),
+            signs: Signs::default(),
             counters,
         }
     }
@@ -124,6 +128,7 @@ impl Table {
             owners,
             encoding,
             is_dirty: false,
+            has_signs: false,
         };
         let key = match self.free.pop() {
             Some(key) => {
@@ -150,6 +155,9 @@ impl Table {
     pub(super) fn remove(&mut self, key: Key) {
         if let Some(slot) = self.slots[key as usize].take() {
             self.ids.remove(&slot.id);
+            if slot.has_signs {
+                self.signs.forget(slot.id);
+            }
             self.free.push(key);
         }
     }

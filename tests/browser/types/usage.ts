@@ -85,7 +85,8 @@ export async function generated(): Promise<number> {
 
 // Without types of messages everything may be said, and what comes must be looked at.
 export async function untyped(): Promise<void> {
-  const gate = connect(new URL("wss://example.com/rooms/tea"), { sse: "never", random: () => 0.5 });
+  const limits: Options = { attempts: 8, refusedFor: 0, sendTimeout: Infinity, closeTimeout: 100, alive: { interval: 5_000 } };
+  const gate = connect(new URL("wss://example.com/rooms/tea"), { ...limits, sse: "never", random: () => 0.5 });
   await gate.request("anything");
   const reply: unknown = await gate.request("anything", { at: "all" });
   // @ts-expect-error: it is unknown

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::signs::ANNOUNCED_MIN;
 use super::{Encoding, Table, flush, mark};
 use crate::close::CloseCause;
 use crate::codec;
@@ -55,6 +56,9 @@ impl Table {
     /// Queues a frame for a connection, or writes it at once. Before the first delivery of a frame
     /// call [`Table::make_room`].
     pub(in crate::shard) fn deliver(&mut self, key: Key, frame: &mut Frame<'_>, to: Audience) {
+        if frame.bytes.len() >= ANNOUNCED_MIN {
+            self.announce(key, frame.bytes.len());
+        }
         if let Some(span) = self.encoded(key, frame, to) {
             return self.push(key, span);
         }

@@ -40,6 +40,8 @@ pub(super) struct Slot {
     pub(super) owners: Rc<[usize]>,
     pub(super) encoding: Encoding,
     pub(super) is_dirty: bool,
+    /// It asked for signs of life.
+    pub(super) has_signs: bool,
 }
 
 /// Reads what a socket has. The system calls are made directly: those of libc are points at which

@@ -119,7 +119,7 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
         Wire::WebSocket(Some(deflate)) => Encoding::Deflated(Box::new(deflate.deflation)),
         Wire::EventStream => Encoding::EventStream,
     };
-    let shard = driver.shard();
+    let shard = driver.shard().clone();
     let seat = match shard.admit(stream, terms.limits.clone(), terms.owners.clone(), encoding) {
         Ok(seat) => seat,
         Err(error) => {
@@ -139,7 +139,9 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
         only_receives,
         _tickets: tickets,
     };
+    shard.hold_pulse(seat);
     let ended = connection.open(request, early).await;
+    shard.release_pulse(seat);
     // What came meanwhile was told while there was nobody to read it.
     driver.settle(connection, ended.map_or(Step::More, Step::Ended));
 }
@@ -171,15 +173,16 @@ impl<H: Handler> Connection<H> {
         self.take_in_own(early).await
     }
 
-    /// Handles what has come: one read's worth, so that others have their turn.
+    /// Handles what has come: one thing that it is told and one read's worth, so that none of both
+    /// keeps out the other, and others have their turn.
     async fn step(mut self) -> (Self, Step) {
-        while let Some(wake) = self.shard().take_wake(self.seat) {
+        if let Some(wake) = self.shard().take_wake(self.seat) {
             let ended = match wake {
                 Wake::Close(cause) => Some(cause),
                 Wake::Drained => Box::pin(self.events.drained()).await,
                 Wake::Fired => Box::pin(self.fired()).await,
             };
-            if let Some(cause) = ended {
+            if let Some(cause) = ended.or_else(|| self.shard().take_close(self.seat)) {
                 return (self, Step::Ended(cause.into()));
             }
         }
@@ -198,22 +201,16 @@ impl<H: Handler> Connection<H> {
         (self, step)
     }
 
-    /// Handles the timers that have fired.
+    /// Handles the timer that has fired first. Its handler may take longer than its period.
     async fn fired(&mut self) -> Option<CloseCause> {
-        while let Some((owner, name)) = self.shard().take_timer(self.seat) {
-            let ended = self.events.timer(owner, &name).await;
-            let ended = ended.or_else(|| self.shard().take_close(self.seat));
-            if ended.is_some() {
-                return ended;
-            }
-        }
-        None
+        let (owner, name) = self.shard().take_timer(self.seat)?;
+        self.events.timer(owner, &name).await
     }
 
     /// Handles the bytes of one read, in the shard's buffer as long as no one else has to wait
     /// for it.
     async fn take_in(mut self, mut scratch: Box<[u8]>, n: usize) -> (Self, Step) {
-        self.shard().seen(self.seat);
+        let has_ended = self.shard().seen(self.seat);
         self.shard().counters().bytes_in.add(n as u64);
         let progress = self.handle(&mut scratch[..n], true).await;
         let rest = match progress {
@@ -229,8 +226,9 @@ impl<H: Handler> Connection<H> {
         };
         let step = match ended {
             Some(ended) => Step::Ended(ended),
-            // A read that fell short has emptied the socket; what comes next is told anew.
-            None if filled => Step::More,
+            // A read that fell short has emptied the socket; what comes next is told anew. Only the
+            // end was told already, if it came with the bytes, or while the handler ran.
+            None if filled || has_ended => Step::More,
             None => Step::Idle,
         };
         (self, step)

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::labels::{
-    CloseKind, DropReason, EventKind, FailureKind, Label, RefusalReason, RequestResult,
+    CloseKind, ClosingEnd, DropReason, EventKind, FailureKind, Label, RefusalReason, RequestResult,
 };
 
 /// A number that only grows, written by one thread.
@@ -77,6 +77,8 @@ pub struct Counters {
     pub failures: Family<FailureKind>,
     /// Connections ended, by [`CloseCause::kind`](crate::close::CloseCause::kind).
     pub closes: Family<CloseKind>,
+    /// Closing handshakes, by how they ended. A lost connection has none.
+    pub closings: Family<ClosingEnd>,
     /// Requests and sockets that became neither a connection nor an answer of a plugin, by reason.
     pub refusals: Family<RefusalReason>,
     /// Messages not delivered, by reason.

@@ -102,6 +102,20 @@ labels! {
         Drained = "drained",
     }
 
+    /// Closing handshakes, by how they ended.
+    ClosingEnd {
+        /// Both sides have said it, or the peer's end followed where it says no more.
+        Agreed = "agreed",
+        /// The peer had our close frame and did not answer in time.
+        Unanswered = "unanswered",
+        /// The peer took nothing more of what was queued in front of the close frame.
+        Stalled = "stalled",
+        /// The peer took what was queued so slowly that the limit was reached.
+        Overdue = "overdue",
+        /// The socket was lost, or ended without a close frame.
+        Lost = "lost",
+    }
+
     /// Requests and sockets that became neither a connection nor an answer of a plugin, by reason.
     RefusalReason {
         /// There are as many connections or sockets as there may be.

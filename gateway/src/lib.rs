@@ -40,6 +40,7 @@ pub mod outbox;
 pub mod pending;
 pub mod pieces;
 pub mod plugin;
+pub mod progress;
 pub mod server;
 pub mod shard;
 pub mod signs;

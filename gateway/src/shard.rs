@@ -8,6 +8,7 @@ mod apply;
 mod deflation;
 mod link;
 mod poller;
+mod pulses;
 mod signal;
 mod table;
 mod timers;
@@ -21,7 +22,7 @@ use std::{io, net};
 
 use foldhash::HashMap;
 use tokio::sync::Notify;
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 use crate::close::CloseCause;
 use crate::codec::deflate::Inflater;
@@ -31,7 +32,7 @@ use crate::directory::Directory;
 use crate::effects::Effects;
 use crate::event::Event;
 use crate::handler::Failure;
-use crate::heartbeat::{Due, Heartbeats, Millis};
+use crate::heartbeat::{Heartbeats, Millis};
 use crate::hub::Hub;
 use crate::labels::DropReason;
 use crate::message::ConnectionId;
@@ -55,10 +56,6 @@ use timers::Timers;
 pub const SCRATCH_SIZE: usize = 64 << 10;
 /// How many unused read buffers a shard keeps.
 const SPARE: usize = 4;
-/// How often the coarse clock moves and due heartbeats are looked at. Timeouts are late by up to
-/// this much.
-const SWEEP: Duration = Duration::from_millis(100);
-
 /// Failures of handlers that a shard logs in each sweep.
 const FAILURES_LOGGED_MAX: u32 = 10;
 
@@ -150,7 +147,7 @@ impl Shard {
             // A second shard on one thread can only be a test's; the first one stays.
             let _ = current.set(self.clone());
         });
-        tokio::task::spawn_local(sweep(self.clone()));
+        tokio::task::spawn_local(pulses::run(self.clone()));
         tokio::task::spawn_local(timers::run(self.clone()));
     }
 
@@ -299,11 +296,6 @@ impl Shard {
         self.wake_turn();
     }
 
-    /// Something came from the peer.
-    pub fn seen(&self, seat: Seat) {
-        self.table.borrow_mut().seen(seat.key, self.now.get());
-    }
-
     /// What `send` answers for a message of `len` bytes to `to`, behind `ahead` bytes for it that
     /// the same event has recorded. `own` is the event's connection, `sender` the plugin that asks.
     pub fn delivery(
@@ -411,38 +403,5 @@ impl Shard {
                 "{unlogged} more failures of handlers were not logged"
             );
         }
-    }
-
-    /// Pings and closes what is due at this tick of the coarse clock, and gives signs of life.
-    fn look_at_heartbeats(&self) {
-        let now = self.now.get();
-        let mut heartbeats = self.heartbeats.borrow_mut();
-        while let Some(id) = heartbeats.pop(now) {
-            let mut table = self.table.borrow_mut();
-            match table.check_pulse(id, now) {
-                None => {}
-                Some(Due::Close) => {
-                    table.request_close(id, CloseCause::Idle);
-                }
-                Some(Due::Wait(until)) => heartbeats.schedule(until, id),
-                Some(Due::Ping(until)) => {
-                    table.push_ping(id, now);
-                    heartbeats.schedule(until, id);
-                }
-            }
-        }
-        self.table.borrow_mut().push_signs(now);
-        self.wake_turn();
-    }
-}
-
-async fn sweep(shard: Rc<Shard>) {
-    let mut tick = tokio::time::interval(SWEEP);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        shard.now.set(shard.started.elapsed().as_millis() as Millis);
-        shard.look_at_heartbeats();
-        shard.count_unlogged_failures();
     }
 }

@@ -236,6 +236,21 @@ impl Raw {
         (head[0], self.read(len).await)
     }
 
+    /// Reads that many bytes in parts, with a pause after each: a steady reader on a thin line.
+    pub async fn read_slowly(&mut self, len: usize, part: usize, pause: Duration) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while bytes.len() < len {
+            bytes.extend(self.read(part.min(len - bytes.len())).await);
+            tokio::time::sleep(pause).await;
+        }
+        bytes
+    }
+
+    /// Says that nothing more is sent, and goes on reading.
+    pub async fn end_sending(&mut self) {
+        self.socket.shutdown().await.expect("the socket is open");
+    }
+
     /// Bounds what the system takes in for a reader that does not read. Less than a segment of the
     /// loopback's would let the sender wait for more room.
     pub fn shrink(&self) {
@@ -248,6 +263,13 @@ impl Raw {
     pub fn reset(self) {
         let lingers = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
         lingers.expect("a socket can be told not to linger");
+    }
+
+    /// The socket, to be used from a thread of its own.
+    pub fn into_std(self) -> std::net::TcpStream {
+        let socket = self.socket.into_std().expect("the socket is open");
+        socket.set_nonblocking(false).expect("it can be told");
+        socket
     }
 
     /// The socket.

@@ -146,6 +146,36 @@ async fn a_quiet_stream_is_kept_alive_by_comments() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_read_slowly_stays_and_one_that_is_not_read_is_closed_as_idle() {
+    let limits = "ping = \"300ms\"\npong = \"300ms\"\nidle = \"20s\"\nclose = \"300ms\"";
+    let gateway = stream()
+        .server("shards = 1")
+        .route_limits(&format!("{limits}\noutbox = \"32MiB\""))
+        .start()
+        .await;
+    let (mut slow, ..) = open(&gateway, "").await;
+    slow.shrink();
+    let (stalled, ..) = open(&gateway, "").await;
+    stalled.shrink();
+    let mut socket = gateway.connect("/").await;
+    socket.recv().await;
+    let large = "x".repeat(12 << 20);
+    socket.send(&format!("1 {large}")).await;
+    socket.recv().await;
+    drop(socket);
+    let pause = std::time::Duration::from_millis(10);
+    slow.read_slowly(large.len(), 64 << 10, pause).await;
+    gateway.until_log("closed Idle").await;
+    // It is still open, and has come to the comments behind the event.
+    while event(&mut slow).await != ":\n\n" {}
+    assert_eq!(gateway.metric("closes_total{cause=\"idle\"}").await, 1);
+    gateway
+        .until_metric("closing_handshakes_total{end=\"stalled\"}", 1)
+        .await;
+    drop(stalled);
+}
+
+#[tokio::test]
 async fn refusals_are_those_of_an_upgrade() {
     let gateway = stream().server("connections = 1").start().await;
     let cases = [

@@ -214,3 +214,49 @@ async fn a_reload_just_before_the_end_is_harmless() {
     assert_eq!(gateway.wait().await.code(), Some(0));
     gateway.until_log_lines("closed ", 4).await;
 }
+
+#[tokio::test]
+async fn a_slow_reader_has_all_that_waits_and_its_close() {
+    let mut gateway = Gateway::with("lifecycle")
+        .server("drain_window = \"0s\"")
+        .limits("effects = \"16MiB\"\nmemory = \"64MiB\"\ndeadline = \"2s\"")
+        .route_limits("close = \"300ms\"")
+        .start()
+        .await;
+    let mut slow = Raw::upgraded(gateway.address, "/").await;
+    slow.shrink();
+    slow.write(&frame(0x81, b"large 8000000")).await;
+    assert_eq!(slow.read(10).await[..2], [0x82, 127]);
+    gateway.signal("-TERM");
+    let pause = std::time::Duration::from_millis(10);
+    slow.read_slowly(8_000_000, 64 << 10, pause).await;
+    assert_eq!(slow.read_frame().await.0, 0x88);
+    slow.write(&frame(0x88, &1001_u16.to_be_bytes())).await;
+    assert_eq!(gateway.wait().await.code(), Some(0));
+    assert!(!gateway.log().contains("drain deadline reached"));
+}
+
+#[tokio::test]
+async fn a_reader_that_is_too_slow_does_not_hold_the_drain_beyond_its_deadline() {
+    let mut gateway = Gateway::with("lifecycle")
+        .server("drain_window = \"0s\"\ndrain_deadline = \"1s\"")
+        .limits("effects = \"16MiB\"\nmemory = \"64MiB\"\ndeadline = \"2s\"")
+        .route_limits("close = \"20s\"\nlinger = \"1h\"")
+        .start()
+        .await;
+    let mut slow = Raw::upgraded(gateway.address, "/").await;
+    slow.shrink();
+    slow.write(&frame(0x81, b"large 8000000")).await;
+    assert_eq!(slow.read(10).await[..2], [0x82, 127]);
+    gateway.signal("-TERM");
+    assert_eq!(gateway.wait().await.code(), Some(0));
+    gateway.until_log("drain deadline reached").await;
+    // Its handler was told nevertheless.
+    gateway.until_log("drained").await;
+    let closed = gateway
+        .log()
+        .lines()
+        .filter(|line| line.contains("close "))
+        .count();
+    assert_eq!(closed, 1, "{}", gateway.log());
+}

@@ -161,6 +161,27 @@ async fn a_storm_does_not_keep_others_waiting() {
     }
 }
 
+/// The handler takes longer than the period: there is always one that has fired.
+#[tokio::test]
+async fn one_that_is_slower_than_its_period_lets_messages_in() {
+    let gateway = timers()
+        .route_limits("ping = \"300ms\"\npong = \"300ms\"\nidle = \"20s\"")
+        .start()
+        .await;
+    let mut client = gateway.connect("/").await;
+    set(&mut client, "every slow 20").await;
+    assert_eq!(client.recv().await, "1 slow");
+    for number in 0..5 {
+        let command = format!("after {number} 3600000");
+        client.send(&command).await;
+        while client.recv().await != format!("ok {command}") {}
+    }
+    // And its pongs: twenty of them are more than ping and pong together.
+    for _ in 0..20 {
+        assert_eq!(client.recv().await, "1 slow");
+    }
+}
+
 #[tokio::test]
 async fn a_delay_of_any_length_is_taken() {
     let gateway = timers().start().await;

@@ -72,6 +72,13 @@ impl prometheus_client::collector::Collector for Snapshot {
         )?;
         self.family(
             encoder,
+            "closing_handshakes",
+            "Closing handshakes, by how they ended",
+            "end",
+            |c| &c.closings,
+        )?;
+        self.family(
+            encoder,
             "refusals",
             "Requests and sockets that did not become a connection",
             "reason",

@@ -174,8 +174,9 @@ pub struct RouteLimits {
     /// with 408.
     #[serde(deserialize_with = "units::duration")]
     pub body_timeout: Duration,
-    /// How long a connection may send nothing, pongs included. Default `"120s"`: several pings'
-    /// worth, so only a lost peer is silent that long. Then it is closed.
+    /// How long a connection may send nothing, pongs included, and take nothing. Default `"120s"`: several pings'
+    /// worth, so only a lost peer is silent that long. Then it is closed. The time does not run while it is
+    /// not read, because a handler runs for it.
     #[serde(deserialize_with = "units::duration")]
     pub idle: Duration,
     /// How long a connection is quiet before it is sent a ping. Default `"30s"`: below the 60
@@ -183,13 +184,21 @@ pub struct RouteLimits {
     #[serde(deserialize_with = "units::duration_or_zero")]
     pub ping: Duration,
     /// How long the answer to a ping may take. Default `"20s"`: a phone wakes up in that time. Then
-    /// the connection counts as lost.
+    /// the connection is closed as idle, unless it has taken something of what was sent before the ping: a slow
+    /// reader has this time again and again until it comes to the ping. An event stream, which answers none, must
+    /// have taken something.
     #[serde(deserialize_with = "units::duration")]
     pub pong: Duration,
-    /// How long we wait for the peer's close frame after ours. Default `"5s"`: a round trip on a
-    /// bad line; `"0s"` does not wait. Then the socket is closed.
+    /// How long we wait for the peer's close frame after ours is written, and for a reader that takes nothing of
+    /// what is queued before it. Default `"5s"`: a round trip on a bad line; `"0s"` does not wait. Then the socket is
+    /// closed. The metric `tidegate_closing_handshakes_total` counts how they end.
     #[serde(deserialize_with = "units::duration_or_zero")]
     pub close: Duration,
+    /// How long an ended connection may go on reading what was queued before the close frame, as long as it takes
+    /// something within each `close`. Default `"120s"`: the default outbox at 9 KiB/s, or 20 MiB at 180 KiB/s. Then
+    /// the socket is closed without the rest.
+    #[serde(deserialize_with = "units::duration_or_zero")]
+    pub linger: Duration,
     /// Bytes of state a plugin may keep for one connection. Default `"64KiB"`: a session, not a
     /// document; times the connections it is memory that stays. `set-state` beyond it is an error
     /// in the guest.
@@ -219,6 +228,7 @@ impl Default for RouteLimits {
             ping: Duration::from_secs(30),
             pong: Duration::from_secs(20),
             close: Duration::from_secs(5),
+            linger: Duration::from_secs(120),
             state: 64 << 10,
             subscriptions: 1024,
             timers: 16,

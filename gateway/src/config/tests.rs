@@ -131,6 +131,7 @@ fn defaults_pass_the_rules_for_what_is_written() {
         ping = "30s"
         pong = "20s"
         close = "5s"
+        linger = "120s"
         state = "64KiB"
         subscriptions = 1024
         slow_consumer = "close"

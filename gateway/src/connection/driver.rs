@@ -92,13 +92,12 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    /// The connection, if it is idle. If not, what has come for it is remembered. With `again` it
-    /// has another step after this one.
-    fn take(&self, seat: Seat, again: bool) -> Option<Connection<H>> {
+    /// The connection, if it is idle. If not, that something has come for it is remembered.
+    fn take(&self, seat: Seat) -> Option<Connection<H>> {
         let place = &mut self.places.borrow_mut()[seat.key as usize];
         match std::mem::replace(place, Place::Busy { again: true }) {
             Place::Idle(connection) => {
-                *place = Place::Busy { again };
+                *place = Place::Busy { again: false };
                 Some(connection)
             }
             Place::Busy { .. } => {
@@ -131,9 +130,9 @@ where
         poll_fn(|context| shard.poll_turn(context, &mut turn)).await;
         let was_full = turn.is_full();
         poll_fn(|context| {
-            for (seat, again) in turn.take(shard) {
-                if let Some(connection) = driver.take(seat, again) {
-                    begin(driver, || step(connection), &mut spare, context);
+            for seat in turn.take(shard) {
+                if let Some(connection) = driver.take(seat) {
+                    begin(driver, seat, || step(connection), &mut spare, context);
                 }
             }
             Poll::Ready(())
@@ -151,6 +150,7 @@ where
 /// The future is made where it stays: it is too large to be handed around.
 fn begin<H, F>(
     driver: &Rc<Driver<H>>,
+    seat: Seat,
     step: impl FnOnce() -> F,
     spare: &mut Vec<Pin<Box<Option<F>>>>,
     context: &mut Context<'_>,
@@ -171,9 +171,11 @@ fn begin<H, F>(
         }
         Poll::Pending => {
             let driver = driver.clone();
+            driver.shard.hold_pulse(seat);
             tokio::task::spawn_local(async move {
                 if let Some(future) = place.as_mut().as_pin_mut() {
                     let (connection, step) = future.await;
+                    driver.shard.release_pulse(seat);
                     driver.settle(connection, step);
                 }
             });

@@ -24,6 +24,8 @@ use crate::shard::{Link, Mail, Mailbox, Shard};
 
 /// After a failed accept (no file descriptors left, mostly) the next try waits this long.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// After mail of so many bytes the shard's own connections have their turn.
+const MAIL_TURN: usize = 256 << 10;
 /// Closes during a drain go out in steps of this length, or longer ones if there are few.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
 
@@ -91,6 +93,7 @@ async fn serve<H: Handler>(
         tokio::task::spawn_local(accept(listener, site.clone(), links, gate.clone()))
     });
     let drained = Rc::new(Notify::new());
+    let mut taken = 0;
     loop {
         let mail = tokio::select! {
             mail = mailbox.receive() => mail,
@@ -102,7 +105,14 @@ async fn serve<H: Handler>(
                 Ok(socket) => welcome(&site, &gate, socket, peer),
                 Err(error) => tracing::warn!(%peer, "failed to take a socket over: {error}"),
             },
-            Some(Mail::Effects(effects)) => site.shard().receive(&effects),
+            Some(Mail::Effects(effects)) => {
+                site.shard().receive(&effects);
+                taken += effects.cost();
+                if taken >= MAIL_TURN {
+                    taken = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
             Some(Mail::Close(connection, cause)) => {
                 site.shard().request_close(connection, cause);
             }

@@ -23,6 +23,8 @@ pub(super) struct Signal {
     closing: bool,
     drained: bool,
     fired: bool,
+    /// Of both, the one that was told last gives way.
+    told_drained: bool,
     /// The task that sees the connection off, once it has one.
     waker: Option<Waker>,
 }
@@ -58,10 +60,18 @@ impl Signal {
         if let Some(cause) = self.close.take() {
             return Some(Wake::Close(cause));
         }
-        if std::mem::take(&mut self.drained) {
+        if self.drained && !(self.fired && self.told_drained) {
+            self.drained = false;
+            self.told_drained = true;
             return Some(Wake::Drained);
         }
+        self.told_drained = false;
         std::mem::take(&mut self.fired).then_some(Wake::Fired)
+    }
+
+    /// Whether there is still something to be done.
+    pub(super) fn has_more(&self) -> bool {
+        self.close.is_some() || self.drained || self.fired
     }
 
     /// The cause of a close that was asked for.

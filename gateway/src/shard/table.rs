@@ -1,6 +1,7 @@
 //! The connections of a shard as seen by those who write to them: outbox, socket, pulse.
 
 mod deliver;
+mod intake;
 mod signs;
 mod slot;
 
@@ -20,7 +21,7 @@ use crate::codec::{self, Opcode};
 use crate::config::RouteLimits;
 use crate::counters::Counters;
 use crate::event_stream;
-use crate::heartbeat::{Due, Millis, Pulse};
+use crate::heartbeat::{Millis, Pulse};
 use crate::hub::Key;
 use crate::labels::DropReason;
 use crate::message::ConnectionId;
@@ -36,6 +37,8 @@ use slot::{Slot, flush, mark};
 const TURN_MAX: usize = 8 << 20;
 /// What a turn's buffer keeps for the next one.
 const TURN_KEEP: usize = 1 << 20;
+/// The most connections that are told something in one turn; the others' turn is the next.
+const DUE_MAX: usize = 256;
 
 /// A connection's id and its place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,6 +125,8 @@ impl Table {
             id,
             outbox,
             socket,
+            sent: 0,
+            ended: false,
             signal: Signal::default(),
             pulse: Pulse::new(now),
             limits,
@@ -204,13 +209,20 @@ impl Table {
         !self.due.is_empty()
     }
 
-    /// Moves those that have to be told something to `due`.
+    /// Moves those that have to be told something to `due`, as many as have their turn now.
     pub(super) fn take_due(&mut self, due: &mut Vec<Seat>) {
-        due.append(&mut self.due);
+        let count = self.due.len().min(DUE_MAX);
+        due.extend(self.due.drain(..count));
     }
 
+    /// What a connection has to be told next. If there is more, it has another turn for that.
     pub(super) fn take_wake(&mut self, seat: Seat) -> Option<Wake> {
-        self.slot_mut(seat)?.signal.take()
+        let signal = &mut self.slot_mut(seat)?.signal;
+        let wake = signal.take()?;
+        if signal.has_more() {
+            self.due.push(seat);
+        }
+        Some(wake)
     }
 
     pub(super) fn take_close(&mut self, seat: Seat) -> Option<CloseCause> {
@@ -234,18 +246,6 @@ impl Table {
             Some(slot) => slot::receive(&slot.socket, buffer),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
-    }
-
-    pub(super) fn seen(&mut self, key: Key, now: Millis) {
-        if let Some(slot) = &mut self.slots[key as usize] {
-            slot.pulse.seen(now);
-        }
-    }
-
-    pub(super) fn check_pulse(&mut self, id: ConnectionId, now: Millis) -> Option<Due> {
-        let key = self.key(id)?;
-        let slot = self.slots[key as usize].as_mut()?;
-        Some(slot.pulse.check(now, &slot.limits))
     }
 
     pub(super) fn delivery(
@@ -305,10 +305,9 @@ impl Table {
         self.push_frame_at(key, start);
     }
 
-    /// Shows the peer, and what lies between, that the connection lives. A stream of events is never
-    /// answered, so that counts as a sign of life of the peer's: a lost one is noticed by what it
-    /// does not take.
-    pub(super) fn push_ping(&mut self, id: ConnectionId, now: Millis) {
+    /// Shows the peer, and what lies between, that the connection lives. In a stream of events it is
+    /// never answered: a lost one is noticed by what it does not take.
+    pub(super) fn push_ping(&mut self, id: ConnectionId) {
         let Some(key) = self.key(id) else {
             return;
         };
@@ -316,7 +315,6 @@ impl Table {
         let start = self.turn.len();
         if self.is_event_stream(key) {
             self.turn.extend_from_slice(event_stream::PING);
-            self.seen(key, now);
         } else {
             codec::append(&mut self.turn, Opcode::Ping, &[]);
         }

@@ -22,6 +22,9 @@ const TIME_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 /// The longest sleep at once; tokio's own clock ends after two years.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The most timers that fire in one go.
+const FIRED_MAX: usize = 1024;
+
 /// Whose a timer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Whose {
@@ -185,6 +188,11 @@ impl Timers {
         Some(taken)
     }
 
+    fn has_fired(&self, whose: Whose) -> bool {
+        let timers = self.set.get(&whose).into_iter().flatten();
+        timers.into_iter().any(|timer| timer.fired.is_some())
+    }
+
     fn is_set(&self, whose: Whose, owner: usize, name: &str) -> bool {
         let timers = self.set.get(&whose).into_iter().flatten();
         timers
@@ -254,7 +262,15 @@ impl Shard {
     /// The plugin and the name of a connection's timer that has fired and was not taken yet, the
     /// earliest first.
     pub fn take_timer(&self, seat: Seat) -> Option<(usize, Rc<str>)> {
-        self.timers.borrow_mut().take(Whose::Connection(seat))
+        let whose = Whose::Connection(seat);
+        let mut timers = self.timers.borrow_mut();
+        let taken = timers.take(whose);
+        if timers.has_fired(whose) {
+            // It is told of the next one behind what its peer has sent meanwhile.
+            self.table.borrow_mut().set_fired(seat);
+            self.wake_turn();
+        }
+        taken
     }
 
     /// The name of the next timer of a plugin's own that fires, once it does.
@@ -280,9 +296,10 @@ impl Shard {
         bells.entry(owner).or_default().clone()
     }
 
+    /// Fires the timers that are due, as many as have their turn; the rest is still due then.
     fn fire(&self) {
         let now = millis(self.started.elapsed());
-        loop {
+        for _ in 0..FIRED_MAX {
             let fired = self.timers.borrow_mut().fire(now);
             match fired {
                 Some(Whose::Connection(seat)) => {
@@ -307,7 +324,11 @@ pub(super) async fn run(shard: Rc<Shard>) {
                 let due = shard.started + Duration::from_millis(next);
                 let due = due.min(Instant::now() + SLEEP_MAX);
                 tokio::select! {
-                    () = tokio::time::sleep_until(due) => shard.fire(),
+                    () = tokio::time::sleep_until(due) => {
+                        shard.fire();
+                        // What is due may never end: others go first.
+                        tokio::task::yield_now().await;
+                    }
                     () = set => {}
                 }
             }

@@ -23,16 +23,19 @@ impl Turn {
     }
 
     /// Writes on to the sockets that take more, and empties the turn of the connections that have
-    /// something to handle; with each, whether its socket must be read to its end.
-    pub fn take<'a>(&'a mut self, shard: &'a Shard) -> impl Iterator<Item = (Seat, bool)> + 'a {
+    /// something to handle.
+    pub fn take<'a>(&'a mut self, shard: &'a Shard) -> impl Iterator<Item = Seat> + 'a {
         let ready = self.ready.drain(..).filter_map(|ready| {
             let seat = shard.seat(&ready)?;
             if ready.writable {
                 shard.write_on(seat);
             }
-            ready.readable.then_some((seat, ready.ended))
+            if ready.ended {
+                shard.set_ended(seat);
+            }
+            ready.readable.then_some(seat)
         });
-        ready.chain(self.due.drain(..).map(|seat| (seat, false)))
+        ready.chain(self.due.drain(..))
     }
 }
 

@@ -1,5 +1,9 @@
 //! Publishes "open <id>" and "close <id> <cause>" to "audit"; a connection with `?audit` subscribes to that instead.
-//! On "trap" panics, on "kick" closes, otherwise echoes; with `?trap-open` panics in `on_open`.
+//! On "trap" panics, on "kick" closes; "wait N" is echoed after N ms on the clock, "large N" answered with N bytes, "part N" with
+//! N bytes and a close; all else is echoed. With `?trap-open` panics in `on_open`.
+
+use std::thread;
+use std::time::Duration;
 
 use tidegate_sdk::{CloseCause, Connection, Handler, Message, Request, Result, publish};
 
@@ -16,13 +20,22 @@ impl Handler for Lifecycle {
     }
 
     fn on_message(connection: &Connection, message: Message) -> Result {
-        match message.as_text() {
-            Some("trap") => panic!("as asked"),
-            Some("kick") => connection.close(4000, "as asked")?,
-            _ => {
-                connection.send(message);
+        let text = message.as_text().unwrap_or_default();
+        match text.split_once(' ').unwrap_or((text, "")) {
+            ("trap", _) => panic!("as asked"),
+            ("kick", _) => return Ok(connection.close(4000, "as asked")?),
+            ("wait", time) => thread::sleep(Duration::from_millis(time.parse()?)),
+            ("large", len) => {
+                connection.send(vec![7; len.parse()?]);
+                return Ok(());
             }
+            ("part", len) => {
+                connection.send(vec![7; len.parse()?]);
+                return Ok(connection.close(4000, "as asked")?);
+            }
+            _ => {}
         }
+        connection.send(message);
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! Sets timers as its messages say: "after NAME MS", "every NAME MS", "keep NAME MS" (a repeating one that stays), "plugin
 //! NAME MS", "plugin-every NAME MS", "clear NAME", "clear-plugin NAME", "fail NAME MS" (sets it, then fails), "many N"
 //! (how many of N it can set). A timer of the connection answers "GENERATION NAME"; one named "trap" traps, "stop" clears
-//! itself after it fired. A plugin's own publishes "GENERATION NAME" to "plugin", to which every connection listens.
+//! itself after it fired, "slow" takes 60 ms on the clock. A plugin's own publishes "GENERATION NAME" to "plugin", to which every connection listens.
 
+use std::thread;
 use std::time::Duration;
 
 use tidegate_sdk::{
@@ -60,6 +61,7 @@ impl Handler for Timers {
         match name {
             "trap" => panic!("as asked"),
             "stop" => connection.clear_timer(name)?,
+            "slow" => thread::sleep(Duration::from_millis(60)),
             _ => {}
         }
         connection.send(text);

@@ -32,9 +32,13 @@ impl Table {
         self.signs.grant(seat.id, wish, now);
     }
 
-    /// Sends the signs that are due. Where bytes wait, those are the sign.
-    pub(in crate::shard) fn push_signs(&mut self, now: Millis) {
-        while let Some(id) = self.signs.pop(now) {
+    /// Sends the signs that are due, at most `max`. Where bytes wait, those are the sign. Returns
+    /// whether there may be more.
+    pub(in crate::shard) fn push_signs(&mut self, now: Millis, max: usize) -> bool {
+        for _ in 0..max {
+            let Some(id) = self.signs.pop(now) else {
+                return false;
+            };
             let Some(key) = self.key(id) else {
                 continue;
             };
@@ -51,6 +55,7 @@ impl Table {
             }
             self.push_frame_at(key, start);
         }
+        true
     }
 
     /// Says before a large message of `len` bytes how large it is, to a client that would else take

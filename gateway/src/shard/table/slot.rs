@@ -33,6 +33,10 @@ pub(super) struct Slot {
     pub(super) id: ConnectionId,
     pub(super) outbox: Outbox,
     pub(super) socket: TcpStream,
+    /// Bytes written to the socket so far. It wraps.
+    pub(super) sent: u32,
+    /// The peer's end is in sight: a read that falls short has not emptied the socket.
+    pub(super) ended: bool,
     pub(super) signal: Signal,
     pub(super) pulse: Pulse,
     pub(super) limits: Arc<RouteLimits>,
@@ -76,10 +80,11 @@ pub(super) fn flush(
     due: &mut Vec<Seat>,
     counters: &Counters,
 ) {
-    let socket = &slot.socket;
+    let (socket, sent) = (&slot.socket, &mut slot.sent);
     let flushed = slot.outbox.flush(turn, |slices| {
         let written = write(socket, slices)?;
         counters.bytes_out.add(written as u64);
+        *sent = sent.wrapping_add(written as u32);
         Ok(written)
     });
     match flushed {
@@ -113,6 +118,6 @@ mod tests {
     /// ARCHITECTURE.md says what an idle connection holds.
     #[test]
     fn a_slot_is_small() {
-        assert_eq!(size_of::<Slot>(), 264);
+        assert_eq!(size_of::<Slot>(), 280);
     }
 }

@@ -8,7 +8,7 @@
 //! a handler's is taken for a sign. On a WebSocket each sign is a text:
 //!
 //! - `WORD every N`, once, before anything else: the gateway understood, and N milliseconds is how
-//!   often signs come, whatever was asked for;
+//!   often signs come, which is no more often than the route allows (`limits.signs`);
 //! - `WORD`, every N milliseconds, unless bytes wait for the client anyway;
 //! - `WORD coming N`, before a message of N bytes, if that is so large that it takes its time.
 //!
@@ -28,9 +28,6 @@ use crate::message::ConnectionId;
 
 /// The name of the query's parameter.
 const PARAMETER: &str = "tidegate-alive";
-/// Signs come no more often, whatever is asked for: a fraction of what one message costs, once a
-/// second, cannot be felt.
-const SHORTEST: Millis = 1_000;
 /// Signs come no more seldom: common proxies drop a connection that is quiet for a minute.
 const LONGEST: Millis = 60_000;
 
@@ -64,7 +61,7 @@ impl Wish {
             (8..=32).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let every: Millis = every.parse().ok()?;
         is_word.then(|| Self {
-            every: every.clamp(SHORTEST, LONGEST),
+            every: every.min(LONGEST),
             word: word.into(),
         })
     }
@@ -132,7 +129,7 @@ mod tests {
         );
         assert_eq!(
             take("quiet&tidegate-alive=1.k3x9Z2ab"),
-            (wish(SHORTEST), rest("quiet"))
+            (wish(1), rest("quiet"))
         );
         assert_eq!(
             take("tidegate-alive=9999999999.k3x9Z2ab&a=1"),

@@ -5,10 +5,13 @@ use crate::event_stream::{event, request};
 use crate::gateway::Gateway;
 
 const ASKED: &str = "tidegate-alive=1.k3x9Z2ab";
+/// As often as a test has the patience for.
+const OFTEN: &str = "signs = \"1s\"";
 
 #[tokio::test]
 async fn who_asked_is_told_how_often_and_given_signs() {
-    let gateway = Gateway::with("envelope").start().await;
+    let setup = Gateway::with("envelope").route_limits(OFTEN);
+    let gateway = setup.start().await;
     let mut quiet = gateway.connect("/?name=bob").await;
     let mut asking = gateway.connect(&format!("/?name=ann&{ASKED}&x")).await;
     assert_eq!(asking.recv().await, "k3x9Z2ab every 1000");
@@ -24,6 +27,16 @@ async fn who_asked_is_told_how_often_and_given_signs() {
 }
 
 #[tokio::test]
+async fn nobody_is_given_more_signs_than_the_route_allows_nor_fewer_than_proxies_want() {
+    let gateway = Gateway::with("envelope").start().await;
+    for (asked, granted) in [("1", "5000"), ("7000", "7000"), ("3600000", "60000")] {
+        let path = format!("/?tidegate-alive={asked}.k3x9Z2ab");
+        let mut client = gateway.connect(&path).await;
+        assert_eq!(client.recv().await, format!("k3x9Z2ab every {granted}"));
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_wish_is_the_handlers_own() {
     let gateway = Gateway::with("envelope").start().await;
     let mut client = gateway.connect("/?tidegate-alive=soon").await;
@@ -33,7 +46,7 @@ async fn what_is_no_wish_is_the_handlers_own() {
 
 #[tokio::test]
 async fn a_large_message_is_announced_and_comes_whole() {
-    let setup = Gateway::with("envelope").route_limits("outbox = \"256KiB\"");
+    let setup = Gateway::with("envelope").route_limits(&format!("outbox = \"256KiB\"\n{OFTEN}"));
     let gateway = setup.start().await;
     let mut client = gateway.connect(&format!("/?{ASKED}")).await;
     assert_eq!(client.recv().await, "k3x9Z2ab every 1000");
@@ -64,6 +77,7 @@ async fn next_message(client: &mut crate::client::Client) -> String {
 async fn a_handler_that_takes_long_does_not_hold_them_up() {
     let gateway = Gateway::with("sleep")
         .limits("wait = \"30s\"")
+        .route_limits(OFTEN)
         .start()
         .await;
     let mut client = gateway.connect(&format!("/?{ASKED}")).await;
@@ -77,7 +91,8 @@ async fn a_handler_that_takes_long_does_not_hold_them_up() {
 
 #[tokio::test]
 async fn a_stream_of_events_has_them_as_comments() {
-    let gateway = Gateway::with("stream").start().await;
+    let setup = Gateway::with("stream").route_limits(OFTEN);
+    let gateway = setup.start().await;
     let mut raw: Raw = gateway.raw().await;
     raw.write(request(&format!("/?{ASKED}"), "").as_bytes())
         .await;

@@ -49,6 +49,7 @@ export class Gateway {
       path = "/rooms/{room}"
       plugins = ["envelope"]
       origins = "any"
+      limits = { signs = "1s" }
     `;
     await writeFile(join(gateway.#folder, "tidegate.toml"), config);
     await gateway.start();

@@ -66,7 +66,7 @@ export interface Options {
   /** Signs of life, by which a network that went away without a word is noticed. The gateway gives them. */
   alive?: {
     /**
-     * How often to ask for one; the gateway allows 1 s to 60 s. Default 15 s: with `timeout` a dead connection is
+     * How often to ask for one; the gateway allows 5 s (its `limits.signs`) to 60 s. Default 15 s: with `timeout` a dead connection is
      * noticed within 25 s, at the cost of some 30 bytes each time. 0 asks for none: then a dead network may go unnoticed
      * for minutes.
      */

@@ -14,11 +14,12 @@ pub(super) const ANNOUNCED_MIN: usize = 64 << 10;
 
 impl Table {
     /// Grants a connection the signs of life it asked for, and tells it so before anything else.
-    pub(in crate::shard) fn grant_signs(&mut self, seat: Seat, wish: Wish, now: Millis) {
+    pub(in crate::shard) fn grant_signs(&mut self, seat: Seat, mut wish: Wish, now: Millis) {
         let Some(slot) = self.slot_mut(seat) else {
             return;
         };
         slot.has_signs = true;
+        wish.every = wish.every.max(slot.limits.signs.as_millis() as Millis);
         self.make_room();
         let start = self.turn.len();
         if self.is_event_stream(seat.key) {

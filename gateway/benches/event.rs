@@ -26,6 +26,7 @@ use tidegate::pending::Pending;
 use tidegate::plugin::{Engine, Guest, Pool, Registry, builder};
 use tidegate::shard::{Encoding, Link, Seat, Shard};
 use tidegate::store::Store;
+use tidegate::topic::{Topic, TopicOwner};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -110,15 +111,16 @@ async fn chain(shard: &Rc<Shard>, component: &str, length: usize) -> Guest {
         plugin.grants.store = vec!["rooms".to_owned()];
         plugin
     };
-    let config = Config {
+    let mut config = Config {
         plugins: (0..length).map(plugin).collect(),
         ..Config::default()
     };
+    config.engine.cache = config::Cache::Off;
     let memory = config.plugins[0].limits.memory;
     let engine = Engine::new(16, memory, std::num::NonZeroUsize::MIN);
     let engine = engine.expect("the engine starts");
     let store = Store::open(&config).expect("a store in memory can be had");
-    let registry = Registry::new(engine, &config::Cache::Off, &config.plugins, store);
+    let registry = Registry::new(engine, &config, store);
     let registry = registry.expect("the loader starts");
     for index in 0..length {
         let loaded = registry.reload(index, false).await;
@@ -242,6 +244,12 @@ fn store(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What is published to.
+const ROOM: Topic<'static> = Topic {
+    owner: TopicOwner::SHARED,
+    name: "room",
+};
+
 fn publish(criterion: &mut Criterion) {
     let runtime = runtime();
     let shard = runtime.block_on(async { shard() });
@@ -251,7 +259,8 @@ fn publish(criterion: &mut Criterion) {
             let (seat, client) = connect(&shard).await;
             let mut effects = Effects::default();
             effects.push(Effect::Subscribe {
-                topic: "room".into(),
+                owner: ROOM.owner,
+                topic: ROOM.name.into(),
                 label: None,
             });
             shard.apply(Some(seat), 0, &effects);
@@ -262,7 +271,7 @@ fn publish(criterion: &mut Criterion) {
     std::thread::spawn(move || read_all(clients));
     let mut effects = Effects::default();
     effects.publish(
-        "room",
+        ROOM,
         Message::Text(&"a".repeat(64)),
         None,
         Options::default(),

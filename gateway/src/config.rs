@@ -18,6 +18,7 @@ mod origin;
 mod plugin;
 mod route;
 mod store;
+mod topic;
 mod units;
 mod wording;
 
@@ -31,6 +32,7 @@ pub use route::{
     Compression, CompressionMode, OnError, OnFailure, Origins, Route, RouteLimits, SlowConsumer,
 };
 pub use store::{Bucket, Store};
+pub use topic::{SharedTopic, TopicGrants};
 
 use document::Document;
 
@@ -61,6 +63,9 @@ pub struct Config {
     /// The limits of buckets, key `[[bucket]]`; see [`Config::buckets`].
     #[serde(rename = "bucket")]
     pub bucket_limits: Vec<Bucket>,
+    /// The topics that plugins share, key `[[topic]]`. Default none: each plugin has its own.
+    #[serde(rename = "topic")]
+    pub topics: Vec<SharedTopic>,
     /// The plugins, key `[[plugin]]`; at least one. One that no route names is loaded all the same,
     /// so that a route can be pointed at it.
     #[serde(rename = "plugin")]
@@ -96,8 +101,9 @@ impl Config {
     /// Every key is also an environment variable, which wins over the file:
     /// `TIDEGATE_SERVER__LISTEN` is `listen` in `[server]`, `TIDEGATE_PLUGIN__CHAT__LIMITS__MEMORY`
     /// a limit of the plugin `chat` (`-` in a name is `_`), `TIDEGATE_BUCKET__ROOMS__TTL` one of the
-    /// bucket `rooms`, and `TIDEGATE_ROUTE__0__LIMITS__IDLE` one of the first route. Variables
-    /// adjust the plugins, buckets and routes of the file and add none. A
+    /// bucket `rooms`, `TIDEGATE_ROUTE__0__LIMITS__IDLE` one of the first route, and
+    /// `TIDEGATE_TOPIC__0__NAME` the first shared topic. Variables adjust the plugins, buckets, routes
+    /// and topics of the file and add none. A
     /// variable without `__` is none of ours. Flags win over both: a caller sets them on the result
     /// and calls [`Config::check`].
     pub fn parse(

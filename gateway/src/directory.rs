@@ -5,10 +5,11 @@
 //! someone subscribes or leaves, read when a handler counts or lists, or a publish looks for
 //! listeners on another core: never per message on one core.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::message::ConnectionId;
+use crate::topic::{ByTopic, Topic};
 
 mod timers;
 
@@ -25,7 +26,7 @@ pub struct Directory {
     timers: PluginTimers,
 }
 
-type Topics = HashMap<Box<str>, Entry>;
+type Topics = ByTopic<Entry>;
 
 #[derive(Debug, Default)]
 struct Entry {
@@ -60,14 +61,14 @@ impl Directory {
     pub fn subscribed(
         &self,
         shard: usize,
-        topic: &str,
+        topic: Topic<'_>,
         connection: ConnectionId,
         label: Option<&str>,
         new: bool,
     ) {
         let mut topics = self.lock(shard);
-        if !topics.contains_key(topic) {
-            topics.insert(topic.into(), Entry::default());
+        if topics.get(topic).is_none() {
+            topics.insert(topic, Entry::default());
         }
         let entry = topics.get_mut(topic).expect("was just inserted");
         entry.subscribers += u32::from(new);
@@ -78,7 +79,7 @@ impl Directory {
     }
 
     /// A connection of `shard` is no longer subscribed.
-    pub fn unsubscribed(&self, shard: usize, topic: &str, connection: ConnectionId) {
+    pub fn unsubscribed(&self, shard: usize, topic: Topic<'_>, connection: ConnectionId) {
         let mut topics = self.lock(shard);
         let Some(entry) = topics.get_mut(topic) else {
             return;
@@ -91,21 +92,21 @@ impl Directory {
     }
 
     /// How many are subscribed on all shards.
-    pub fn subscribers(&self, topic: &str) -> u32 {
+    pub fn subscribers(&self, topic: Topic<'_>) -> u32 {
         (0..self.shards.len())
             .map(|shard| self.subscribers_on(shard, topic))
             .sum()
     }
 
     /// How many are subscribed on one shard.
-    pub fn subscribers_on(&self, shard: usize, topic: &str) -> u32 {
+    pub fn subscribers_on(&self, shard: usize, topic: Topic<'_>) -> u32 {
         self.lock(shard)
             .get(topic)
             .map_or(0, |entry| entry.subscribers)
     }
 
     /// Up to `limit` labelled subscriptions of a topic.
-    pub fn members(&self, topic: &str, limit: usize) -> Vec<Member> {
+    pub fn members(&self, topic: Topic<'_>, limit: usize) -> Vec<Member> {
         let mut members = Vec::new();
         for shard in 0..self.shards.len() {
             let topics = self.lock(shard);
@@ -138,30 +139,33 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topic::TopicOwner;
 
     #[test]
     fn counts_and_lists_over_all_shards() {
         let directory = Directory::new(2);
-        directory.subscribed(0, "room", ConnectionId(2), Some("ann"), true);
-        directory.subscribed(1, "room", ConnectionId(3), Some("bob"), true);
-        directory.subscribed(1, "room", ConnectionId(5), None, true);
-        assert_eq!(directory.subscribers("room"), 3);
-        assert_eq!(directory.subscribers_on(1, "room"), 2);
-        let labels = |limit| {
-            directory
-                .members("room", limit)
-                .into_iter()
-                .map(|m| m.label)
-        };
+        let [room, other] = [0, 1].map(|plugin| Topic {
+            owner: TopicOwner::plugin(plugin),
+            name: "room",
+        });
+        directory.subscribed(1, other, ConnectionId(9), Some("eve"), true);
+        directory.subscribed(0, room, ConnectionId(2), Some("ann"), true);
+        directory.subscribed(1, room, ConnectionId(3), Some("bob"), true);
+        directory.subscribed(1, room, ConnectionId(5), None, true);
+        assert_eq!(directory.subscribers(room), 3);
+        assert_eq!(directory.subscribers_on(1, room), 2);
+        let labels = |limit| directory.members(room, limit).into_iter().map(|m| m.label);
         assert_eq!(labels(10).collect::<Vec<_>>(), ["ann".into(), "bob".into()]);
         assert_eq!(labels(1).count(), 1);
 
-        directory.subscribed(1, "room", ConnectionId(3), None, false);
-        assert_eq!((directory.subscribers("room"), labels(10).count()), (3, 1));
-        directory.unsubscribed(0, "room", ConnectionId(2));
-        directory.unsubscribed(1, "room", ConnectionId(3));
-        directory.unsubscribed(1, "room", ConnectionId(5));
-        assert_eq!(directory.subscribers("room"), 0);
+        directory.subscribed(1, room, ConnectionId(3), None, false);
+        assert_eq!((directory.subscribers(room), labels(10).count()), (3, 1));
+        directory.unsubscribed(0, room, ConnectionId(2));
+        directory.unsubscribed(1, room, ConnectionId(3));
+        directory.unsubscribed(1, room, ConnectionId(5));
+        assert_eq!(directory.subscribers(room), 0);
+        assert_eq!(directory.subscribers(other), 1);
+        directory.unsubscribed(1, other, ConnectionId(9));
         assert!(directory.lock(1).is_empty());
     }
 }

@@ -13,6 +13,7 @@ use crate::codec::{self, Opcode};
 use crate::event_stream;
 use crate::message::{ConnectionId, Message};
 use crate::shard::Schedule;
+use crate::topic::{Topic, TopicOwner};
 
 /// One thing a handler did.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +34,9 @@ pub enum Effect {
     },
     /// A frame for all subscribers of a topic.
     Publish {
-        /// Where the topic's name lies, see [`Effects::text`].
+        /// Whose the topic is.
+        owner: TopicOwner,
+        /// Where the topic's name lies, see [`Effects::topic`].
         topic: Range<usize>,
         /// Where the frame lies.
         frame: Range<usize>,
@@ -46,6 +49,8 @@ pub enum Effect {
     },
     /// The event's connection subscribes.
     Subscribe {
+        /// Whose the topic is.
+        owner: TopicOwner,
         /// The topic's name.
         topic: Box<str>,
         /// Its name in the topic's list of members, if it wants to be there.
@@ -53,6 +58,8 @@ pub enum Effect {
     },
     /// The event's connection unsubscribes.
     Unsubscribe {
+        /// Whose the topic is.
+        owner: TopicOwner,
         /// The topic's name.
         topic: Box<str>,
     },
@@ -144,6 +151,14 @@ impl Effects {
         &self.bytes[range.clone()]
     }
 
+    /// The topic of a publish.
+    pub fn topic(&self, owner: TopicOwner, name: &Range<usize>) -> Topic<'_> {
+        Topic {
+            owner,
+            name: self.text(name),
+        }
+    }
+
     /// The name of a topic, or the id of an event.
     pub fn text(&self, range: &Range<usize>) -> &str {
         std::str::from_utf8(&self.bytes[range.clone()]).expect("it was recorded from a str")
@@ -194,15 +209,16 @@ impl Effects {
     /// Records a message for a topic's subscribers.
     pub fn publish(
         &mut self,
-        topic: &str,
+        topic: Topic<'_>,
         message: Message<'_>,
         except: Option<ConnectionId>,
         options: Options<'_>,
     ) {
-        let topic = self.append(topic.as_bytes());
+        let (owner, topic) = (topic.owner, self.append(topic.name.as_bytes()));
         let id = self.append_id(options.id);
         let frame = self.encode(message);
         self.list.push(Effect::Publish {
+            owner,
             topic,
             frame,
             except,
@@ -247,6 +263,7 @@ impl Effects {
                 });
             }
             Effect::Publish {
+                owner,
                 topic,
                 frame,
                 except,
@@ -256,6 +273,7 @@ impl Effects {
                 let topic = self.append(from.bytes(topic));
                 let (frame, id) = (self.append(from.bytes(frame)), self.append(from.bytes(id)));
                 self.list.push(Effect::Publish {
+                    owner: *owner,
                     topic,
                     frame,
                     except: *except,

@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use crate::topic::{ByTopic, Topic, TopicOwner};
+
 /// A subscriber's place in its shard's table of outboxes.
 pub type Key = u32;
 type TopicId = u32;
@@ -13,15 +15,17 @@ type TopicId = u32;
 /// The topics and subscribers of one shard.
 #[derive(Debug, Default)]
 pub struct Hub {
-    names: HashMap<Box<str>, TopicId>,
-    topics: Vec<Topic>,
+    ids: ByTopic<TopicId>,
+    topics: Vec<Listened>,
     free: Vec<TopicId>,
     subscriptions: HashMap<(Key, TopicId), Place>,
     subscribed: HashMap<Key, Vec<TopicId>>,
 }
 
+/// A topic that somebody listens to.
 #[derive(Debug, Default)]
-struct Topic {
+struct Listened {
+    owner: TopicOwner,
     name: Box<str>,
     subscribers: Vec<Key>,
 }
@@ -35,9 +39,9 @@ struct Place {
 
 impl Hub {
     /// Subscribes; returns whether this is new.
-    pub fn subscribe(&mut self, key: Key, topic: &str) -> bool {
+    pub fn subscribe(&mut self, key: Key, topic: Topic<'_>) -> bool {
         let id = self
-            .names
+            .ids
             .get(topic)
             .copied()
             .unwrap_or_else(|| self.create(topic));
@@ -61,32 +65,36 @@ impl Hub {
     }
 
     /// Unsubscribes; returns whether there was a subscription.
-    pub fn unsubscribe(&mut self, key: Key, topic: &str) -> bool {
-        match self.names.get(topic) {
+    pub fn unsubscribe(&mut self, key: Key, topic: Topic<'_>) -> bool {
+        match self.ids.get(topic) {
             Some(&id) => self.remove(key, id),
             None => false,
         }
     }
 
     /// Ends all of a subscriber's subscriptions, calling `ended` with each topic.
-    pub fn unsubscribe_all(&mut self, key: Key, mut ended: impl FnMut(&str)) {
+    pub fn unsubscribe_all(&mut self, key: Key, mut ended: impl FnMut(Topic<'_>)) {
         while let Some(&id) = self.subscribed.get(&key).and_then(|topics| topics.last()) {
-            ended(&self.topics[id as usize].name);
+            let Listened { owner, name, .. } = &self.topics[id as usize];
+            ended(Topic {
+                owner: *owner,
+                name,
+            });
             self.remove(key, id);
         }
     }
 
     /// The subscribers of a topic, in no particular order.
-    pub fn subscribers(&self, topic: &str) -> &[Key] {
-        match self.names.get(topic) {
+    pub fn subscribers(&self, topic: Topic<'_>) -> &[Key] {
+        match self.ids.get(topic) {
             Some(&id) => &self.topics[id as usize].subscribers,
             None => &[],
         }
     }
 
     /// Whether `key` is subscribed to `topic`.
-    pub fn is_subscribed(&self, key: Key, topic: &str) -> bool {
-        self.names
+    pub fn is_subscribed(&self, key: Key, topic: Topic<'_>) -> bool {
+        self.ids
             .get(topic)
             .is_some_and(|&id| self.subscriptions.contains_key(&(key, id)))
     }
@@ -98,25 +106,26 @@ impl Hub {
 
     /// How many topics have a subscriber.
     pub fn topics(&self) -> usize {
-        self.names.len()
+        self.ids.len()
     }
 
-    fn create(&mut self, name: &str) -> TopicId {
-        let topic = Topic {
-            name: name.into(),
+    fn create(&mut self, topic: Topic<'_>) -> TopicId {
+        let listened = Listened {
+            owner: topic.owner,
+            name: topic.name.into(),
             subscribers: Vec::new(),
         };
         let id = match self.free.pop() {
             Some(id) => {
-                self.topics[id as usize] = topic;
+                self.topics[id as usize] = listened;
                 id
             }
             None => {
-                self.topics.push(topic);
+                self.topics.push(listened);
                 (self.topics.len() - 1) as TopicId
             }
         };
-        self.names.insert(name.into(), id);
+        self.ids.insert(topic, id);
         id
     }
 
@@ -132,8 +141,8 @@ impl Hub {
             moved.expect("a listed subscriber has a place").in_topic = place.in_topic;
         }
         if subscribers.is_empty() {
-            let topic = std::mem::take(&mut self.topics[id as usize]);
-            self.names.remove(&topic.name);
+            let Listened { owner, name, .. } = std::mem::take(&mut self.topics[id as usize]);
+            self.ids.remove(Topic { owner, name: &name });
             self.free.push(id);
         }
         self.remove_from_subscriber(key, place);
@@ -164,6 +173,14 @@ mod tests {
 
     use super::*;
 
+    /// Six topics: three names, each of two owners.
+    fn topic(number: u8) -> Topic<'static> {
+        Topic {
+            owner: TopicOwner::plugin(usize::from(number % 2)),
+            name: ["a", "b", "c"][usize::from(number / 2)],
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Subscribe(Key, u8),
@@ -180,25 +197,29 @@ mod tests {
     }
 
     /// The hub as one would first write it.
-    type Model = BTreeMap<String, BTreeSet<Key>>;
+    type Model = BTreeMap<u8, BTreeSet<Key>>;
 
     fn apply(hub: &mut Hub, model: &mut Model, step: Step) {
         match step {
-            Step::Subscribe(key, topic) => {
-                let topic = topic.to_string();
-                let new = model.entry(topic.clone()).or_default().insert(key);
-                assert_eq!(hub.subscribe(key, &topic), new);
+            Step::Subscribe(key, number) => {
+                let new = model.entry(number).or_default().insert(key);
+                assert_eq!(hub.subscribe(key, topic(number)), new);
             }
-            Step::Unsubscribe(key, topic) => {
-                let topic = topic.to_string();
-                let was = model.get_mut(&topic).is_some_and(|keys| keys.remove(&key));
-                assert_eq!(hub.unsubscribe(key, &topic), was);
+            Step::Unsubscribe(key, number) => {
+                let was = model.get_mut(&number).is_some_and(|keys| keys.remove(&key));
+                assert_eq!(hub.unsubscribe(key, topic(number)), was);
             }
             Step::Leave(key) => {
                 let mut ended = BTreeSet::new();
-                hub.unsubscribe_all(key, |topic| assert!(ended.insert(topic.to_owned())));
-                for (topic, keys) in model.iter_mut() {
-                    assert_eq!(keys.remove(&key), ended.contains(topic));
+                hub.unsubscribe_all(key, |topic| {
+                    assert!(
+                        ended.insert((topic.owner == self::topic(1).owner, topic.name.to_owned()))
+                    );
+                });
+                for (&number, keys) in model.iter_mut() {
+                    let topic = topic(number);
+                    let has_ended = ended.contains(&(number % 2 == 1, topic.name.to_owned()));
+                    assert_eq!(keys.remove(&key), has_ended);
                 }
             }
         }
@@ -210,8 +231,8 @@ mod tests {
             let (mut hub, mut model) = (Hub::default(), Model::new());
             for step in steps {
                 apply(&mut hub, &mut model, step);
-                for (topic, keys) in &model {
-                    let listed = hub.subscribers(topic);
+                for (&number, keys) in &model {
+                    let listed = hub.subscribers(topic(number));
                     prop_assert_eq!(listed.len(), keys.len());
                     prop_assert_eq!(&listed.iter().copied().collect::<BTreeSet<_>>(), keys);
                 }
@@ -228,7 +249,12 @@ mod tests {
     fn an_empty_topic_leaves_nothing_behind() {
         let mut hub = Hub::default();
         for round in 0..1000 {
-            hub.subscribe(1, &format!("topic {round}"));
+            let name = format!("topic {round}");
+            let topic = Topic {
+                owner: TopicOwner::SHARED,
+                name: &name,
+            };
+            hub.subscribe(1, topic);
             hub.unsubscribe_all(1, |_| {});
         }
         assert_eq!(

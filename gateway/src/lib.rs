@@ -8,7 +8,7 @@
 //! - [`shard`]: one core's connections, and the turn of its loop
 //! - [`outbox`], [`hub`], [`heartbeat`], [`signs`]: pure data structures the shard is made of
 //! - [`pending`]: the process's budget for what has come in only in part
-//! - [`directory`]: what shards know of each other's topics
+//! - [`directory`]: what shards know of each other's topics; [`topic`]: whose a topic is
 //!
 //! The seam: [`handler`], with [`effects`], [`message`] and [`close`] as its words.
 //!
@@ -45,3 +45,4 @@ pub mod server;
 pub mod shard;
 pub mod signs;
 pub mod store;
+pub mod topic;

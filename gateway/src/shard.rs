@@ -38,6 +38,7 @@ use crate::labels::DropReason;
 use crate::message::ConnectionId;
 use crate::pending::Pending;
 use crate::signs::Wish;
+use crate::topic::Topic;
 
 pub use deflation::Deflation;
 pub use link::{Link, Mail, Mailbox};
@@ -331,7 +332,7 @@ impl Shard {
     }
 
     /// Whether a connection of this shard is subscribed.
-    pub fn is_subscribed(&self, id: ConnectionId, topic: &str) -> bool {
+    pub fn is_subscribed(&self, id: ConnectionId, topic: Topic<'_>) -> bool {
         let key = self.table.borrow().key(id);
         key.is_some_and(|key| self.hub.borrow().is_subscribed(key, topic))
     }

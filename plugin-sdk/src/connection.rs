@@ -78,8 +78,9 @@ impl Connection {
 
     /// Subscribes to a topic: from now on this connection receives what is published there, by this event too.
     ///
-    /// A topic is a name and nothing else, there as soon as somebody says it. It is the same one for all plugins of the
-    /// gateway: `quiz/tea` meets no other plugin's `tea`.
+    /// A topic is a name and nothing else, there as soon as somebody says it. Another plugin's topic of the same name is
+    /// another one, unless the configuration shares it; see [`publish`](crate::publish). Names that clients choose are
+    /// best kept apart from a plugin's others by what they are: `room:tea`.
     pub fn subscribe(&self, topic: &str) -> Result<(), TopicError> {
         Ok(host::subscribe(self.id, topic, None)?)
     }

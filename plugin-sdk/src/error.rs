@@ -110,6 +110,8 @@ contract_error! {
         InvalidTopic => "topics are 1 to 255 bytes long, labels at most 255",
         /// The connection has as many subscriptions as its route allows.
         TooMany => "the connection has as many subscriptions as its route allows",
+        /// The configuration shares the topic, and `grants.topics` of the plugin does not name it.
+        NotGranted => "the topic is shared by [[topic]]: name that in grants.topics.subscribe of the plugin",
     }
 }
 
@@ -135,6 +137,8 @@ contract_error! {
         InvalidTopic => "topics are 1 to 255 bytes long",
         /// The message, or all that this event has done so far, is over `limits.effects` of the plugin.
         TooLarge => "the message, or all of this event, is over limits.effects of the plugin",
+        /// The configuration shares the topic, and `grants.topics` of the plugin does not name it.
+        NotGranted => "the topic is shared by [[topic]]: name that in grants.topics.publish of the plugin",
     }
 }
 

@@ -1,4 +1,17 @@
 //! Topics: named fan-out within this gateway process.
+//!
+//! Topics belong to their plugin: `news` of one and `news` of another never meet, unless the gateway's configuration
+//! shares the name and grants it to both:
+//!
+//! ```toml
+//! [[topic]]
+//! name = "news:*"
+//!
+//! [[plugin]]
+//! name = "newsroom"
+//! path = "newsroom.wasm"
+//! grants.topics = { publish = ["news:*"] }
+//! ```
 
 use serde::Serialize;
 
@@ -14,7 +27,8 @@ pub struct Member {
     pub label: String,
 }
 
-/// Publishes to every subscriber of a topic. Never waits for a reader: one that is too slow meets its route's policy.
+/// Publishes to every subscriber of a topic: of this plugin's own, or of one that the configuration shares and
+/// `grants.topics.publish` names. Never waits for a reader: one that is too slow meets its route's policy.
 pub fn publish(topic: &str, message: impl AsMessage) -> Result<(), PublishError> {
     publish_with(topic, &message, None)
 }

@@ -43,6 +43,7 @@ mod reload;
 mod router;
 mod rules;
 mod settings;
+mod shared_topics;
 mod shutdown;
 mod signs;
 mod slow;

@@ -53,7 +53,7 @@ async fn a_publish_reaches_the_subscribers_on_all_shards() {
     assert_eq!(answer.status, 200);
     assert_eq!(
         answer.json(),
-        serde_json::json!({ "topic": "news", "subscribers": 4 })
+        serde_json::json!({ "plugin": "directory", "topic": "news", "subscribers": 4 })
     );
     for client in &mut clients {
         assert_eq!(client.recv().await, "grüße");
@@ -67,7 +67,7 @@ async fn a_publish_reaches_the_subscribers_on_all_shards() {
     let answer = post(&gateway, "/publish?topic=a%26b+%2B%2f%C3%A9", b"x").await;
     assert_eq!(
         answer.json(),
-        serde_json::json!({ "topic": "a&b +/é", "subscribers": 0 })
+        serde_json::json!({ "plugin": "directory", "topic": "a&b +/é", "subscribers": 0 })
     );
     post(&gateway, "/publish?topic=news&binary=false", b"").await;
     for client in &mut clients {

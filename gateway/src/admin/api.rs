@@ -10,7 +10,7 @@
 //! | `POST /plugins/{name}/reload` | loads its file: 200 with the generation, 422 with the reason |
 //! | `POST /plugins/{name}/rollback?generation=N` | an earlier generation; without N the one before |
 //! | `POST /connections/{id}/close?code=N&reason=…` | closes a connection; 4000 without a code |
-//! | `POST /publish?topic=T` | the body to the topic's subscribers, see `publish.rs` |
+//! | `POST /publish?plugin=P&topic=T` | the body to the topic's subscribers, see `publish.rs` |
 //!
 //! `HEAD` goes wherever `GET` does. What is wrong is said as `{"error": "…"}`.
 

@@ -1,7 +1,10 @@
-//! `POST /publish?topic=T`: a message from outside to a topic's subscribers.
+//! `POST /publish?plugin=P&topic=T`: a message from outside to a topic's subscribers. A topic belongs
+//! to its plugin; `plugin` may be left out for one that `[[topic]]` shares, and where there is only
+//! one plugin.
 //!
 //! The body is the message: text, or with `binary` in the query a binary one. The answer says how
-//! many were subscribed at that moment: `{"topic": "T", "subscribers": 3}`. A message that finds no
+//! many were subscribed at that moment: `{"plugin": "P", "topic": "T", "subscribers": 3}`, with `null` for
+//! the plugin of a shared topic. A message that finds no
 //! room on its way to a shard goes to none, and the answer is 503.
 
 use std::time::Duration;
@@ -38,6 +41,11 @@ pub(super) async fn publish(
             "`topic` is 1 to 255 bytes: add ?topic=NAME",
         );
     }
+    let plugin = param(query, "plugin");
+    let (topic, owner) = match admin.registry.topic(plugin.as_deref(), &topic) {
+        Ok(found) => found,
+        Err(unknown) => return error(StatusCode::BAD_REQUEST, &unknown.to_string()),
+    };
     let is_binary = match param(query, "binary").as_deref() {
         None | Some("false") => false,
         Some("" | "true") => true,
@@ -57,12 +65,12 @@ pub(super) async fn publish(
             }
         },
     };
-    match admin.publisher.publish(&topic, message) {
+    match admin.publisher.publish(topic, message) {
         Ok(subscribers) => {
             admin.publishes.count(PublishResult::Taken);
             json(
                 StatusCode::OK,
-                &json!({ "topic": topic, "subscribers": subscribers }),
+                &json!({ "plugin": owner.map(|name| &**name), "topic": topic.name, "subscribers": subscribers }),
             )
         }
         Err(full) => {

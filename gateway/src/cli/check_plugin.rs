@@ -21,7 +21,12 @@ pub fn run(path: &Path) -> Result<(), Error> {
         store,
         runtime,
     } = bench(path)?;
-    let registry = Registry::new(engine, &config::Cache::Off, &[plugin], store)
+    let mut config = Config {
+        plugins: vec![plugin],
+        ..Config::default()
+    };
+    config.engine.cache = config::Cache::Off;
+    let registry = Registry::new(engine, &config, store)
         .map_err(|error| anyhow!("failed to start the loader: {error}"))?;
     runtime
         .block_on(registry.reload(0, false))

@@ -26,6 +26,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Publish {
     /// The topic's name.
     topic: String,
+    /// The plugin whose topic it is; not needed for a topic that `[[topic]]` shares, or where there is only one plugin.
+    #[arg(long, value_name = "NAME")]
+    plugin: Option<String>,
     /// The message; `-` reads it from stdin, as it is.
     message: String,
     /// The gateway's admin address.
@@ -98,8 +101,11 @@ async fn send(publish: &Publish, message: Bytes) -> anyhow::Result<u32> {
 
 fn request(publish: &Publish, message: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {
     let topic = utf8_percent_encode(&publish.topic, NON_ALPHANUMERIC);
+    let plugin = publish.plugin.as_ref().map_or_else(String::new, |plugin| {
+        format!("&plugin={}", utf8_percent_encode(plugin, NON_ALPHANUMERIC))
+    });
     let binary = if publish.binary { "&binary" } else { "" };
-    let mut request = Request::post(format!("/publish?topic={topic}{binary}"))
+    let mut request = Request::post(format!("/publish?topic={topic}{plugin}{binary}"))
         .header(header::HOST, &publish.admin);
     if let Some(token) = &publish.token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));

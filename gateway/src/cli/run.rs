@@ -75,8 +75,7 @@ pub(super) fn registry(config: &Config) -> anyhow::Result<Arc<Registry>> {
     let memory = memory.unwrap_or(PluginLimits::default().memory);
     let engine = Engine::new(config.engine.instances, memory, threads)
         .map_err(|error| anyhow!("failed to start the engine: {error:#}"))?;
-    Registry::new(engine, &config.engine.cache, &config.plugins, store)
-        .context("failed to start the loader")
+    Registry::new(engine, config, store).context("failed to start the loader")
 }
 
 /// Opens the public listener.

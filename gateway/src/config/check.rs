@@ -1,6 +1,8 @@
 //! What types cannot say about a configuration: names that must agree, values that must fit each
 //! other.
 
+mod topics;
+
 use std::collections::{BTreeSet, HashSet};
 
 use matchit::InsertError;
@@ -40,6 +42,8 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     found.extend(plugins(&config.plugins));
     found.extend(buckets(&config.bucket_limits, &config.plugins));
     found.extend(config.plugins.iter().enumerate().flat_map(grants));
+    found.extend(topics::declared(&config.topics, &config.plugins));
+    found.extend(topics::granted(config));
     found.extend(routes(&config.routes, &config.plugins));
     found.extend(granted_states(config));
     found.extend(client(config));

@@ -22,7 +22,8 @@ pub(super) struct Variable {
     reading: Option<Value>,
 }
 
-/// The entry a variable sets: keys, from the root or from one element of `plugin`, `bucket` or `route`.
+/// The entry a variable sets: keys, from the root or from one element of `plugin`, `bucket`, `route` or
+/// `topic`.
 #[derive(Clone)]
 struct Path {
     element: Option<(&'static str, usize)>,
@@ -80,7 +81,11 @@ impl Document<'_> {
             }
             "ROUTE" => {
                 let (index, keys) = below.split_once(SEPARATOR).unwrap_or((below, ""));
-                (Some(("route", self.route(index)?)), keys)
+                (Some(("route", self.numbered("route", index)?)), keys)
+            }
+            "TOPIC" => {
+                let (index, keys) = below.split_once(SEPARATOR).unwrap_or((below, ""));
+                (Some(("topic", self.numbered("topic", index)?)), keys)
             }
             _ => (None, name),
         };
@@ -113,11 +118,12 @@ impl Document<'_> {
         }
     }
 
-    fn route(&mut self, index: &str) -> Result<usize, String> {
-        let count = self.elements("route").len();
+    /// The element of `array` with that number.
+    fn numbered(&mut self, array: &str, index: &str) -> Result<usize, String> {
+        let count = self.elements(array).len();
         let valid = index.parse().ok().filter(|index| *index < count);
         valid.ok_or_else(|| {
-            format!("names route {index:?}, but the file has {count}, counted from 0")
+            format!("names {array} {index:?}, but the file has {count}, counted from 0")
         })
     }
 

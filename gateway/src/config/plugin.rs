@@ -9,6 +9,7 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
 use super::origin::Origin;
+use super::topic::TopicGrants;
 use super::units::{self, Scalar};
 
 /// `[[plugin]]`: a component and what it may use.
@@ -82,6 +83,8 @@ pub struct PluginGrants {
     pub http: Vec<Origin>,
     /// The plugins of its chains whose state of a connection it may read, by name.
     pub state: Vec<String>,
+    /// The topics it shares with other plugins, see [`SharedTopic`](super::SharedTopic). Its own topics need no grant.
+    pub topics: TopicGrants,
 }
 
 /// `[plugin.limits]`: what one event, one instance and one plugin may take.

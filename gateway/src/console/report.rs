@@ -195,9 +195,12 @@ fn line(effects: &Effects, effect: &Effect) -> String {
         Effect::Subscribe {
             topic,
             label: Some(label),
+            ..
         } => format!("subscribe {topic} as {label}"),
-        Effect::Subscribe { topic, label: None } => format!("subscribe {topic}"),
-        Effect::Unsubscribe { topic } => format!("unsubscribe {topic}"),
+        Effect::Subscribe {
+            topic, label: None, ..
+        } => format!("subscribe {topic}"),
+        Effect::Unsubscribe { topic, .. } => format!("unsubscribe {topic}"),
         Effect::SetTimer { name, schedule, .. } => {
             let every = schedule.every;
             let every = every.map_or_else(String::new, |every| format!(", then every {every:?}"));
@@ -245,6 +248,7 @@ mod tests {
     use crate::close::CloseFrame;
     use crate::effects::Options;
     use crate::message::{ConnectionId, Message};
+    use crate::topic::{Topic, TopicOwner};
 
     fn json_of(report: &Report) -> Value {
         serde_json::to_value(report).unwrap()
@@ -322,25 +326,34 @@ mod tests {
 
     #[test]
     fn effects_are_described_with_the_sizes_of_their_payloads() {
+        let owner = TopicOwner::plugin(0);
+        let topic = Topic {
+            owner,
+            name: "room:tea",
+        };
         let mut effects = Effects::default();
         effects.send(ConnectionId(5), Message::Text("hello"), Options::default());
         effects.publish(
-            "room:tea",
+            topic,
             Message::Binary(&[0; 126]),
             Some(ConnectionId(3)),
             Options::default(),
         );
         effects.publish(
-            "room:tea",
+            topic,
             Message::Binary(&[0; 65_536]),
             None,
             Options::default(),
         );
         effects.push(Effect::Subscribe {
+            owner,
             topic: "a".into(),
             label: Some("ann".into()),
         });
-        effects.push(Effect::Unsubscribe { topic: "a".into() });
+        effects.push(Effect::Unsubscribe {
+            owner,
+            topic: "a".into(),
+        });
         effects.push(Effect::Close(CloseFrame {
             code: 1008,
             reason: "enough".to_owned(),

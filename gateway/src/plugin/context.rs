@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::call::Budget;
 use super::generation::Generation;
 use super::log::GuestLog;
+use super::namespace::Namespace;
 use super::outgoing::Outgoing;
 use super::slot::Slot;
 use crate::config::{PluginGrants, PluginLimits};
@@ -39,6 +40,8 @@ pub(super) struct Context {
     pub(super) generation: u64,
     pub(super) limits: Arc<PluginLimits>,
     pub(super) grants: Arc<PluginGrants>,
+    /// Which topics it means by their names.
+    pub(super) topics: Arc<Namespace>,
     store: Arc<Store>,
     memory: MemoryLimit,
     /// Ticks of the engine's clock that the guest may still run in this event. Only ticks that
@@ -103,6 +106,7 @@ impl Context {
             outgoing,
             table,
             grants: generation.grants().clone(),
+            topics: generation.topics().clone(),
             store: generation.store().clone(),
             limits,
         }

@@ -175,6 +175,8 @@ pub(super) enum TopicError {
     InvalidTopic,
     #[component(name = "too-many")]
     TooMany,
+    #[component(name = "not-granted")]
+    NotGranted,
 }
 
 #[derive(ComponentType, Lower, Clone, Copy)]
@@ -185,6 +187,8 @@ pub(super) enum PublishError {
     InvalidTopic,
     #[component(name = "too-large")]
     TooLarge,
+    #[component(name = "not-granted")]
+    NotGranted,
 }
 
 #[derive(ComponentType, Lower, Clone, Copy)]

@@ -12,6 +12,7 @@ use super::context::Context;
 use super::contract::{ContractError, Exports};
 use super::engine::Engine;
 use super::instance::{Instance, StartError};
+use super::namespace::Namespace;
 use crate::config::{OnRefusedState, PluginGrants, PluginLimits};
 use crate::handler::Failure;
 use crate::store::Store;
@@ -27,6 +28,8 @@ pub struct Identity {
     pub limits: Arc<PluginLimits>,
     /// What it may use.
     pub grants: Arc<PluginGrants>,
+    /// Which topics it means by their names.
+    pub topics: Arc<Namespace>,
     /// What it reads through `wasi:config/store`.
     pub settings: Arc<BTreeMap<String, String>>,
     /// Where its buckets are.
@@ -153,6 +156,11 @@ impl Generation {
     /// What the plugin may use.
     pub fn grants(&self) -> &Arc<PluginGrants> {
         &self.identity.grants
+    }
+
+    /// Which topics its plugin means by their names.
+    pub fn topics(&self) -> &Arc<Namespace> {
+        &self.identity.topics
     }
 
     /// Where its buckets are.

@@ -17,6 +17,7 @@ use super::context::Context;
 use super::contract::{
     CloseError, Delivery, HOST, Outbound, PublishError, PublishOptions, SendOptions, Verdict,
 };
+use super::namespace::TopicUse;
 use crate::close::{CloseFrame, REASON_MAX};
 use crate::codec;
 use crate::directory::NAME_MAX;
@@ -137,10 +138,13 @@ fn publish(
     options: PublishOptions,
 ) -> Result<(Result<(), PublishError>,)> {
     let published = with_event(&mut cx, |cx, event| {
-        let topic = topic.to_str(cx)?;
-        if !is_name(&topic) {
+        let name = topic.to_str(cx)?;
+        if !is_name(&name) {
             return Ok(Err(PublishError::InvalidTopic));
         }
+        let Some(topic) = cx.data().topics.find(&name, TopicUse::Publish) else {
+            return Ok(Err(PublishError::NotGranted));
+        };
         let id = text(cx, options.event_id.as_ref())?;
         let sending = Options {
             compress: options.compress,
@@ -148,11 +152,11 @@ fn publish(
         };
         let except = options.except.map(ConnectionId);
         with_message(cx, message, |message| {
-            let cost = Effects::cost_of(message.payload().len()) + topic.len();
+            let cost = Effects::cost_of(message.payload().len()) + name.len();
             if event.effects.cost() + cost > cx.data().limits.effects {
                 return Err(PublishError::TooLarge);
             }
-            event.effects.publish(&topic, message, except, sending);
+            event.effects.publish(topic, message, except, sending);
             Ok(())
         })
     })?;

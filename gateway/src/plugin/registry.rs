@@ -17,8 +17,9 @@ use super::cache::Cache;
 use super::engine::Engine;
 use super::generation::{Digest, Generation, Identity};
 use super::load::{self, LoadError};
+use super::namespace::Namespace;
 use super::slot::Slot;
-use crate::config;
+use crate::config::{self, Config, SharedTopic};
 use crate::store::Store;
 
 use loader::{Load, Loader};
@@ -90,6 +91,7 @@ pub enum ReloadError {
 /// The plugins of the configuration.
 pub struct Registry {
     plugins: Vec<Plugin>,
+    shared: Vec<SharedTopic>,
     store: Arc<Store>,
     loads: mpsc::Sender<Load>,
     notices: broadcast::Sender<Notice>,
@@ -139,26 +141,27 @@ pub struct Status {
 }
 
 impl Registry {
-    /// The registry of these plugins; nothing is loaded yet. Starts the loader's thread.
+    /// The registry of the configured plugins; nothing is loaded yet. Starts the loader's thread.
     pub fn new(
         engine: Arc<Engine>,
-        cache: &config::Cache,
-        plugins: &[config::Plugin],
+        config: &Config,
         store: Arc<Store>,
     ) -> std::io::Result<Arc<Self>> {
         let (loads, waiting) = mpsc::channel(LOADS_MAX);
         let (notices, _) = broadcast::channel(NOTICES_MAX);
-        let plugins = plugins
+        let plugins = config
+            .plugins
             .iter()
             .enumerate()
-            .map(|(owner, plugin)| Plugin::new(owner, plugin, store.clone()));
+            .map(|(owner, plugin)| Plugin::new(owner, plugin, &config.topics, store.clone()));
         let registry = Arc::new(Self {
             plugins: plugins.collect(),
+            shared: config.topics.clone(),
             store: store.clone(),
             loads,
             notices,
         });
-        let cache = Cache::open(cache, engine.wasmtime());
+        let cache = Cache::open(&config.engine.cache, engine.wasmtime());
         // A new generation's own check may send HTTP requests.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -186,7 +189,7 @@ impl Registry {
         store: Arc<Store>,
     ) -> Result<Generation, LoadError> {
         let cache = Cache::open(&config::Cache::Off, engine.wasmtime());
-        let plugin = Plugin::new(0, plugin, store);
+        let plugin = Plugin::new(0, plugin, &[], store);
         let bytes = load::read(&plugin.path)?;
         load::link(engine, &cache, plugin.identity, 1, &plugin.path, &bytes)
     }
@@ -199,6 +202,11 @@ impl Registry {
     /// Where their buckets are.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// The topics that they share.
+    pub fn shared(&self) -> &[SharedTopic] {
+        &self.shared
     }
 
     /// A plugin's index.
@@ -290,7 +298,12 @@ impl Registry {
 }
 
 impl Plugin {
-    fn new(owner: usize, config: &config::Plugin, store: Arc<Store>) -> Self {
+    fn new(
+        owner: usize,
+        config: &config::Plugin,
+        shared: &[SharedTopic],
+        store: Arc<Store>,
+    ) -> Self {
         let limits = Arc::new(config.limits.clone());
         Self {
             identity: Identity {
@@ -298,6 +311,7 @@ impl Plugin {
                 owner,
                 limits,
                 grants: Arc::new(config.grants.clone()),
+                topics: Arc::new(Namespace::new(owner, shared, &config.grants.topics)),
                 settings: Arc::new(config.config.clone()),
                 store,
                 on_refused_state: config.on_refused_state,

@@ -6,6 +6,7 @@ use crate::directory::Directory;
 use crate::effects::{Effects, Options};
 use crate::message::Message;
 use crate::shard::Link;
+use crate::topic::Topic;
 
 /// Publishes to all connections, from any thread.
 pub struct Publisher {
@@ -34,8 +35,8 @@ impl Publisher {
     ///
     /// # Errors
     /// When a shard's queue is full.
-    pub fn publish(&self, topic: &str, message: Message<'_>) -> Result<u32, QueueFull> {
-        let cost = Effects::cost_of(message.payload().len()) + topic.len();
+    pub fn publish(&self, topic: Topic<'_>, message: Message<'_>) -> Result<u32, QueueFull> {
+        let cost = Effects::cost_of(message.payload().len()) + topic.name.len();
         let mut subscribers = 0;
         let mut receivers = Vec::new();
         for (shard, link) in self.links.iter().enumerate() {
@@ -63,14 +64,28 @@ mod tests {
     use super::*;
     use crate::message::ConnectionId;
     use crate::shard::{Mail, Mailbox};
+    use crate::topic::TopicOwner;
+
+    fn topic(name: &'static str) -> Topic<'static> {
+        Topic {
+            owner: TopicOwner::plugin(0),
+            name,
+        }
+    }
 
     fn two_shards(limit: usize) -> (Publisher, Mailbox, Mailbox) {
         let ((first, one), (second, other)) = (Link::new(limit), Link::new(limit));
         let directory = Directory::new(2);
-        directory.subscribed(0, "both", ConnectionId(2), None, true);
-        directory.subscribed(1, "both", ConnectionId(3), None, true);
-        directory.subscribed(1, "both", ConnectionId(5), None, true);
-        directory.subscribed(1, "second", ConnectionId(5), None, true);
+        directory.subscribed(0, topic("both"), ConnectionId(2), None, true);
+        directory.subscribed(1, topic("both"), ConnectionId(3), None, true);
+        directory.subscribed(1, topic("both"), ConnectionId(5), None, true);
+        // Another plugin's of the same name.
+        let foreign = Topic {
+            owner: TopicOwner::plugin(1),
+            name: "second",
+        };
+        directory.subscribed(0, foreign, ConnectionId(2), None, true);
+        directory.subscribed(1, topic("second"), ConnectionId(5), None, true);
         let publisher = Publisher::new([first, second].into(), Arc::new(directory));
         (publisher, one, other)
     }
@@ -85,7 +100,7 @@ mod tests {
     #[tokio::test]
     async fn a_publish_goes_where_subscribers_are() {
         let (publisher, mut one, mut other) = two_shards(1 << 20);
-        let count = |topic| publisher.publish(topic, Message::Text("hi")).unwrap();
+        let count = |name| publisher.publish(topic(name), Message::Text("hi")).unwrap();
         assert_eq!((count("none"), count("second"), count("both")), (0, 1, 3));
         drop(publisher);
         assert_eq!(next(&mut one).await.list().len(), 1);
@@ -100,13 +115,20 @@ mod tests {
     async fn a_publish_without_room_on_one_shard_goes_to_none() {
         let (publisher, mut one, mut other) = two_shards(1000);
         let large = "x".repeat(800);
-        publisher.publish("second", Message::Text(&large)).unwrap();
+        publisher
+            .publish(topic("second"), Message::Text(&large))
+            .unwrap();
         let full = publisher
-            .publish("both", Message::Text(&large))
+            .publish(topic("both"), Message::Text(&large))
             .unwrap_err();
         assert_eq!(full.shard, 1);
         next(&mut other).await;
-        assert_eq!(publisher.publish("both", Message::Text("x")).unwrap(), 3);
+        assert_eq!(
+            publisher
+                .publish(topic("both"), Message::Text("x"))
+                .unwrap(),
+            3
+        );
         drop(publisher);
         // Only what was taken is there.
         assert!(next(&mut one).await.cost() < 200);

@@ -6,6 +6,7 @@ use crate::close::{CloseCause, CloseFrame};
 use crate::effects::{Effect, Effects};
 use crate::labels::DropReason;
 use crate::message::ConnectionId;
+use crate::topic::Topic;
 
 impl Shard {
     /// Puts an event's effects into force, in order. Returns the close frame if the handler closed
@@ -33,27 +34,40 @@ impl Shard {
                     self.wake_turn();
                 }
                 Effect::Publish {
+                    owner: topics,
                     topic,
                     frame,
                     except,
                     compress,
                     id,
                 } => {
-                    let topic = effects.text(topic);
+                    let topic = effects.topic(*topics, topic);
                     self.counters.publishes.add(1);
                     let plain = Frame::new(effects.bytes(frame), *compress, effects.text(id));
                     self.publish_here(topic, plain, *except);
                     self.publish_elsewhere(topic, effects, effect, frame.len(), owner);
                 }
-                Effect::Subscribe { topic, label } => {
+                Effect::Subscribe {
+                    owner,
+                    topic: name,
+                    label,
+                } => {
                     if let Some(seat) = seat {
+                        let topic = Topic {
+                            owner: *owner,
+                            name,
+                        };
                         let new = self.hub.borrow_mut().subscribe(seat.key, topic);
                         let label = label.as_deref();
                         self.directory
                             .subscribed(self.index, topic, seat.id, label, new);
                     }
                 }
-                Effect::Unsubscribe { topic } => {
+                Effect::Unsubscribe { owner, topic: name } => {
+                    let topic = Topic {
+                        owner: *owner,
+                        name,
+                    };
                     if let Some(seat) = seat
                         && self.hub.borrow_mut().unsubscribe(seat.key, topic)
                     {
@@ -93,6 +107,7 @@ impl Shard {
                     }
                 }
                 Effect::Publish {
+                    owner: topics,
                     topic,
                     frame,
                     except,
@@ -100,7 +115,7 @@ impl Shard {
                     id,
                 } => {
                     let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
-                    self.publish_here(effects.text(topic), frame, *except);
+                    self.publish_here(effects.topic(*topics, topic), frame, *except);
                 }
                 Effect::Kick { to, frame, sender } => {
                     if let Some(sender) = sender {
@@ -185,7 +200,7 @@ impl Shard {
         self.wake_turn();
     }
 
-    fn publish_here(&self, topic: &str, mut frame: Frame<'_>, except: Option<ConnectionId>) {
+    fn publish_here(&self, topic: Topic<'_>, mut frame: Frame<'_>, except: Option<ConnectionId>) {
         let (hub, mut table) = (self.hub.borrow(), self.table.borrow_mut());
         let subscribers = hub.subscribers(topic);
         if subscribers.is_empty() {
@@ -202,7 +217,7 @@ impl Shard {
 
     fn publish_elsewhere(
         &self,
-        topic: &str,
+        topic: Topic<'_>,
         effects: &Effects,
         effect: &Effect,
         len: usize,

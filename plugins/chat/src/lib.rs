@@ -28,7 +28,8 @@ impl Handler for Chat {
     }
 
     fn on_open(connection: &Connection, request: Request) -> Result {
-        let room = request.param("room").unwrap_or("lobby");
+        // Its name is the client's choice; what it is called among topics is ours.
+        let room = &format!("room:{}", request.param("room").unwrap_or("lobby"));
         let guest = || format!("guest-{connection}");
         let name = &request.query("username").unwrap_or_else(guest);
         connection.set_state_json(&(room, name))?;
@@ -57,7 +58,7 @@ impl Handler for Chat {
     }
 }
 
-/// The room and the name of a connection, as `on_open` left them.
+/// The room's topic and the name of a connection, as `on_open` left them.
 fn seat(connection: &Connection) -> Result<Option<(String, String)>> {
     connection.state_json()
 }

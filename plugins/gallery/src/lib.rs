@@ -58,7 +58,7 @@ impl Handler for Gallery {
     }
 
     fn on_open(connection: &Connection, _request: Request) -> Result {
-        Ok(connection.subscribe(&State::<Place>::of(connection)?.room)?)
+        Ok(connection.subscribe(&topic(&State::<Place>::of(connection)?.room))?)
     }
 
     fn on_message(connection: &Connection, message: Message) -> Result {
@@ -81,7 +81,7 @@ fn place(call: &Call, (): ()) -> Result<Place, Fault> {
 fn submit(call: &Call, picture: Picture) -> Result<Hung, Fault> {
     let room = State::<Place>::of(call)?.into_inner().room;
     let hung = Hung::new(picture);
-    call.publish_event_to_others(&room, "hung", &hung)?;
+    call.publish_event_to_others(&topic(&room), "hung", &hung)?;
     Ok(hung)
 }
 
@@ -91,6 +91,11 @@ fn rate(_: &Call, rating: Rating) -> Result<Rated, Fault> {
 
 fn book(_: &Call, booking: Booking) -> Result<Ticket, Fault> {
     Ok(booking.into())
+}
+
+/// A name that a client chose is no topic's as it is.
+fn topic(room: &str) -> String {
+    format!("room:{room}")
 }
 
 tidegate_sdk::export!(Gallery: describe);

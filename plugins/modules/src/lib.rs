@@ -133,10 +133,9 @@ fn kick(_: &Call, Kick { user, reason }: Kick) -> Result<usize, Fault> {
     Ok(connections.len())
 }
 
-/// The topic of a user's connections, to find them by. Topics are shared by all plugins: its name is longer than a room
-/// of `chat` may have.
+/// The topic of a user's connections, to find them by.
 fn topic(user: &str) -> String {
-    format!("modules/connections-of-signed-in-user/{user}")
+    format!("user:{user}")
 }
 
 fn connections(user: &str) -> Vec<Connection> {

@@ -33,7 +33,7 @@ use person::Person;
 const NAME_MAX: usize = 100;
 const WATCHED_MAX: usize = 100;
 /// The topic of all connections, labelled with their users.
-const EVERYBODY: &str = "presence/everybody";
+const EVERYBODY: &str = "everybody";
 /// Timers that fire at once: their events come when what was subscribed to before is in force on all cores.
 const ARRIVED: &str = "arrived";
 const WATCHING: &str = "watching";
@@ -142,7 +142,7 @@ fn who(call: &Call, Who { user }: Who) -> Result<Headcount, Fault> {
 
 /// Where all connections of a user are.
 fn topic(user: &str) -> String {
-    format!("presence/user/{user}")
+    format!("user:{user}")
 }
 
 fn topic_of_watchers(user: &str) -> String {

@@ -70,7 +70,7 @@ fn subscribe(call: &Call, Topic { topic }: Topic) -> Result<Listeners, Fault> {
         return Err(Fault::new("too-many-topics", fix));
     }
     own.save()?;
-    call.subscribe(&topic)?;
+    call.subscribe(&named(&topic))?;
     Ok(listeners(topic))
 }
 
@@ -83,7 +83,7 @@ fn unsubscribe(call: &Call, Topic { topic }: Topic) -> Result<Listeners, Fault> 
         ));
     }
     own.save()?;
-    call.unsubscribe(&topic)?;
+    call.unsubscribe(&named(&topic))?;
     Ok(listeners(topic))
 }
 
@@ -97,9 +97,10 @@ fn publish_one(call: &Call, given: Publish) -> Result<Listeners, Fault> {
         Some(false) => &Uncompressed(&message),
         _ => &message,
     };
+    let topic = named(&given.topic);
     match given.include_sender {
-        true => publish(&given.topic, message),
-        false => call.publish_to_others(&given.topic, message),
+        true => publish(&topic, message),
+        false => call.publish_to_others(&topic, message),
     }
     .map_err(too_large)?;
     Ok(listeners(given.topic))
@@ -119,13 +120,20 @@ fn publish_bytes(call: &Call, bytes: &[u8]) -> Result<Listeners, Fault> {
         .into_inner()
         .bytes_to
         .ok_or_else(no_topic)?;
-    call.publish_to_others(&topic, bytes).map_err(too_large)?;
+    call.publish_to_others(&named(&topic), bytes)
+        .map_err(too_large)?;
     Ok(listeners(topic))
 }
 
 fn listeners(topic: String) -> Listeners {
-    let subscribers = subscriber_count(&topic);
+    let subscribers = subscriber_count(&named(&topic));
     Listeners { topic, subscribers }
+}
+
+/// What the gateway calls a topic that a client has named: whatever else this plugin comes to publish, no client can name
+/// it.
+fn named(topic: &str) -> String {
+    format!("topic:{topic}")
 }
 
 /// Topics are checked before, so that it can only be the size.

@@ -9,7 +9,7 @@ use crate::messages::Room;
 use crate::topic;
 
 /// The topic of everybody, where each one's label lists the rooms they are in.
-pub(crate) const EVERYBODY: &str = "rooms/everybody";
+pub(crate) const EVERYBODY: &str = "everybody";
 /// Rooms of one person: their names, of 32 bytes at most, fit into a label of 255.
 const ROOMS_MAX: usize = 7;
 /// People in one room, who are all listed whenever somebody comes or goes.

@@ -130,6 +130,31 @@ fn a_stores_values_are_checked() {
 }
 
 #[test]
+fn shared_topics_are_declared_once_and_granted() {
+    let table = r##"
+        [[topic]]\nname = ""
+            2:8: "name" in [[topic]] is "": write a topic like "news", or "news:*" for all that begin so, of 1 to 255 bytes
+        [[topic]]\nname = "*:news"
+            2:8: "name" in [[topic]] is "*:news": write a topic like "news", or "news:*" for all that begin so, of 1 to 255 bytes
+        [[topic]]
+            1:1: topic without a name: add one, like name = "news:*"
+        [[topic]]\nname = "news"
+            2:8: no plugin may use topic "news": add grants.topics = { publish = ["news"], subscribe = ["news"] } to those that share it
+        [[plugin]]\nname = "a"\npath = "a.wasm"\ngrants.topics.publish = ["news:*"]\n[[topic]]\nname = "news:*"\n[[topic]]\nname = "news:a"
+            8:8: topic "news:a" overlaps with topic "news:*": write one of them only, or names that have nothing in common
+        [[plugin]]\nname = "a"\npath = "a.wasm"\ngrants.topics.publish = ["news"]
+            4:25: plugin "a" has topic "news" in grants.topics.publish, which no [[topic]] shares: add [[topic]] with name = "news", or remove it: its own topics need no grant
+        [[plugin]]\nname = "a"\npath = "a.wasm"\ngrants.topics = { publish = ["news:*"], subscribe = ["news"] }\n[[topic]]\nname = "news:*"
+            4:54: plugin "a" has topic "news" in grants.topics.subscribe, which no [[topic]] shares: did you mean "news:*"?
+        [[plugin]]\nname = "a"\npath = "a.wasm"\ngrants.topics = ["news"]
+            4:17: "topics" in [plugin.grants] is a list: write a table
+    "##;
+    for (text, expected) in cases(table) {
+        assert_eq!(error(&text), expected);
+    }
+}
+
+#[test]
 fn a_granted_state_is_of_a_plugin_in_the_same_chain() {
     let said = |name: &str| {
         let auth =

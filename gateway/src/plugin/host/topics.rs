@@ -10,6 +10,8 @@ use crate::event::Event;
 use crate::message::ConnectionId;
 use crate::plugin::context::Context;
 use crate::plugin::contract::{Member, TopicError};
+use crate::plugin::namespace::TopicUse;
+use crate::topic::Topic;
 
 /// The most members one call lists: a guest's memory and a lock are held for it.
 const MEMBERS_MAX: u32 = 10_000;
@@ -18,38 +20,36 @@ pub(super) fn add_to_linker(host: &mut LinkerInstance<'_, Context>) -> Result<()
     host.func_wrap(
         "subscribe",
         |mut cx: Cx<'_>, (id, topic, label): (u64, String, Option<String>)| {
-            let effects_max = cx.data().limits.effects;
-            let event = cx.data_mut().event_mut();
-            let subscribed = subscribe(event, id, &topic, label.as_deref(), effects_max);
+            let subscribed = subscribe(cx.data_mut(), id, &topic, label.as_deref());
             Ok((subscribed,))
         },
     )?;
     host.func_wrap(
         "unsubscribe",
-        |mut cx: Cx<'_>, (id, topic): (u64, String)| {
-            Ok((unsubscribe(cx.data_mut().event_mut(), id, &topic),))
-        },
+        |mut cx: Cx<'_>, (id, topic): (u64, String)| Ok((unsubscribe(cx.data_mut(), id, &topic),)),
     )?;
     host.func_wrap("subscriber-count", |cx: Cx<'_>, (topic,): (String,)| {
-        Ok((subscriber_count(cx.data().event(), &topic),))
+        Ok((subscriber_count(cx.data(), &topic),))
     })?;
     host.func_wrap("members", |cx: Cx<'_>, (topic, limit): (String, u32)| {
         let limit = limit.min(MEMBERS_MAX) as usize;
-        Ok((members(cx.data().event(), &topic, limit),))
+        Ok((members(cx.data(), &topic, limit),))
     })
 }
 
 fn subscribe(
-    event: &mut Event,
+    context: &mut Context,
     id: u64,
-    topic: &str,
+    name: &str,
     label: Option<&str>,
-    effects_max: usize,
 ) -> std::result::Result<(), TopicError> {
-    let own = own_connection(event, id)?;
-    if !is_name(topic) || label.is_some_and(|label| label.len() > NAME_MAX) {
+    let own = own_connection(context.event(), id)?;
+    if !is_name(name) || label.is_some_and(|label| label.len() > NAME_MAX) {
         return Err(TopicError::InvalidTopic);
     }
+    let topic = find(context, name).ok_or(TopicError::NotGranted)?;
+    let effects_max = context.limits.effects;
+    let event = context.event_mut();
     if !is_subscribed(event, own, topic) {
         let topics = on_shard(|shard| shard.subscriptions(own)) as isize + event.topics_added;
         if topics >= event.subscriptions_max as isize {
@@ -61,32 +61,41 @@ fn subscribe(
         return Err(TopicError::TooMany);
     }
     let label: Option<Box<str>> = label.map(Into::into);
-    event.topics.insert(topic.into(), Some(label.clone()));
+    event.topics.insert(name.into(), Some(label.clone()));
     event.effects.push(Effect::Subscribe {
-        topic: topic.into(),
+        owner: topic.owner,
+        topic: name.into(),
         label,
     });
     Ok(())
 }
 
-fn unsubscribe(event: &mut Event, id: u64, topic: &str) -> std::result::Result<(), TopicError> {
-    let own = own_connection(event, id)?;
-    if !is_name(topic) {
+fn unsubscribe(context: &mut Context, id: u64, name: &str) -> std::result::Result<(), TopicError> {
+    let own = own_connection(context.event(), id)?;
+    if !is_name(name) {
         return Err(TopicError::InvalidTopic);
     }
+    let topic = find(context, name).ok_or(TopicError::NotGranted)?;
+    let event = context.event_mut();
     if is_subscribed(event, own, topic) {
         event.topics_added -= 1;
-        event.topics.insert(topic.into(), None);
+        event.topics.insert(name.into(), None);
         event.effects.push(Effect::Unsubscribe {
-            topic: topic.into(),
+            owner: topic.owner,
+            topic: name.into(),
         });
     }
     Ok(())
 }
 
+/// The topic of that name, if the plugin may subscribe to it and see who is.
+fn find<'a>(context: &Context, name: &'a str) -> Option<Topic<'a>> {
+    context.topics.find(name, TopicUse::Subscribe)
+}
+
 /// Whether the event's connection is subscribed, this event's own changes included.
-fn is_subscribed(event: &Event, own: ConnectionId, topic: &str) -> bool {
-    match event.topics.get(topic) {
+fn is_subscribed(event: &Event, own: ConnectionId, topic: Topic<'_>) -> bool {
+    match event.topics.get(topic.name) {
         Some(changed) => changed.is_some(),
         None => on_shard(|shard| shard.is_subscribed(own, topic)),
     }
@@ -100,26 +109,34 @@ fn own_connection(event: &Event, id: u64) -> std::result::Result<ConnectionId, T
     }
 }
 
-fn subscriber_count(event: &Event, topic: &str) -> u32 {
+fn subscriber_count(context: &Context, name: &str) -> u32 {
+    let Some(topic) = find(context, name) else {
+        return 0;
+    };
+    let event = context.event();
     let (committed, subscribed) = on_shard(|shard| {
         let own = event
             .connection()
             .is_some_and(|own| shard.is_subscribed(own, topic));
         (shard.directory().subscribers(topic), own)
     });
-    match event.topics.get(topic) {
+    match event.topics.get(name) {
         Some(Some(_)) if !subscribed => committed + 1,
         Some(None) if subscribed => committed - 1,
         _ => committed,
     }
 }
 
-fn members(event: &Event, topic: &str, limit: usize) -> Vec<Member> {
+fn members(context: &Context, name: &str, limit: usize) -> Vec<Member> {
+    let Some(topic) = find(context, name) else {
+        return Vec::new();
+    };
+    let event = context.event();
     let member = |id: ConnectionId, label: &str| Member {
         connection: id.0,
         label: label.to_owned(),
     };
-    let changed = event.connection().zip(event.topics.get(topic));
+    let changed = event.connection().zip(event.topics.get(name));
     let mut members = Vec::new();
     if let Some((own, Some(Some(label)))) = changed {
         members.push(member(own, label));

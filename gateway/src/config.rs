@@ -29,7 +29,8 @@ pub use gateway::{Admin, Cache, Engine, Log, LogFormat, Server, Token};
 pub use origin::Origin;
 pub use plugin::{OnRefusedState, Plugin, PluginGrants, PluginLimits};
 pub use route::{
-    Compression, CompressionMode, OnError, OnFailure, Origins, Route, RouteLimits, SlowConsumer,
+    Compression, CompressionMode, OnError, OnFailure, OnRate, Origins, Route, RouteLimits,
+    SlowConsumer,
 };
 pub use store::{Bucket, Store};
 pub use topic::{SharedTopic, TopicGrants};

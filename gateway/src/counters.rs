@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::labels::{
-    CloseKind, ClosingEnd, DropReason, EventKind, FailureKind, Label, RefusalReason, RequestResult,
+    CloseKind, ClosingEnd, DropReason, EventKind, Excess, FailureKind, Label, RefusalReason,
+    RequestResult,
 };
 
 /// A number that only grows, written by one thread.
@@ -79,6 +80,10 @@ pub struct Counters {
     pub closes: Family<CloseKind>,
     /// Closing handshakes, by how they ended. A lost connection has none.
     pub closings: Family<ClosingEnd>,
+    /// Limits on what clients send that were met.
+    pub excesses: Family<Excess>,
+    /// Failed messages that the gateway answered itself.
+    pub failure_replies: Counter,
     /// Requests and sockets that became neither a connection nor an answer of a plugin, by reason.
     pub refusals: Family<RefusalReason>,
     /// Messages not delivered, by reason.

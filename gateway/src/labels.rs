@@ -92,8 +92,10 @@ labels! {
         Idle = "idle",
         /// The peer did not read.
         SlowConsumer = "slow-consumer",
-        /// The peer broke the protocol or a limit on what it may send.
+        /// The peer broke the protocol, or its message was too big.
         ProtocolError = "protocol-error",
+        /// The peer sent more, or more slowly, than it may.
+        Excess = "excess",
         /// A handler failed.
         Failed = "failed",
         /// A handler or an operator closed it.
@@ -114,6 +116,27 @@ labels! {
         Overdue = "overdue",
         /// The socket was lost, or ended without a close frame.
         Lost = "lost",
+    }
+
+    /// Limits on what a client sends that were met: how often one was closed for it, had a message
+    /// dropped, or began to wait.
+    Excess {
+        /// Messages, by `limits.rate`.
+        Messages = "messages",
+        /// Bytes, by `limits.byte_rate`.
+        Bytes = "bytes",
+        /// Pings and pongs, by `limits.control_rate`.
+        Control = "control",
+        /// Frames of one message, by `limits.fragments`.
+        Fragments = "fragments",
+        /// What a compressed message inflates to, by `limits.inflation`.
+        Inflation = "inflation",
+        /// Time for one message, by `limits.message_time`.
+        Time = "message-time",
+        /// Memory of the process for what is not whole, by `pending` of `[server]`.
+        Pending = "pending",
+        /// Events that failed by their guest, by `limits.failures`.
+        Failures = "failures",
     }
 
     /// Requests and sockets that became neither a connection nor an answer of a plugin, by reason.
@@ -201,6 +224,7 @@ mod tests {
         check::<EventKind>();
         check::<FailureKind>();
         check::<CloseKind>();
+        check::<Excess>();
         check::<RefusalReason>();
         check::<DropReason>();
         check::<RequestResult>();

@@ -7,7 +7,7 @@
 //! - [`codec`]: RFC 6455 frames and messages; [`event_stream`]: the same as server-sent events
 //! - [`shard`]: one core's connections, and the turn of its loop
 //! - [`outbox`], [`hub`], [`heartbeat`], [`signs`]: pure data structures the shard is made of
-//! - [`pending`]: the process's budget for what has come in only in part
+//! - [`pending`]: the process's budget for what has come in only in part; [`rate`]: how fast a client may send
 //! - [`directory`]: what shards know of each other's topics; [`topic`]: whose a topic is
 //!
 //! The seam: [`handler`], with [`effects`], [`message`] and [`close`] as its words.
@@ -41,6 +41,7 @@ pub mod pending;
 pub mod pieces;
 pub mod plugin;
 pub mod progress;
+pub mod rate;
 pub mod server;
 pub mod shard;
 pub mod signs;

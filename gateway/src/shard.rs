@@ -4,8 +4,10 @@
 //! needs no locks; `RefCell` borrows are short and never across an await. What one turn of the
 //! loop produced for a connection leaves in one write at the turn's end.
 
+mod allowance;
 mod apply;
 mod deflation;
+mod delays;
 mod link;
 mod poller;
 mod pulses;
@@ -40,14 +42,17 @@ use crate::pending::Pending;
 use crate::signs::Wish;
 use crate::topic::Topic;
 
+pub use allowance::SLICE;
 pub use deflation::Deflation;
 pub use link::{Link, Mail, Mailbox};
 pub use poller::Ready;
 pub use signal::Wake;
-pub use table::{Delivery, Encoding, Seat};
+pub use table::{Delivery, Encoding, Presence, Seat};
 pub use timers::{Schedule, Whose};
 pub use turn::Turn;
 
+use allowance::Allowance;
+use delays::Delays;
 use poller::Poller;
 use table::Table;
 use timers::Timers;
@@ -96,6 +101,8 @@ pub struct Shard {
     turn_waker: Cell<Option<Waker>>,
     scratch: RefCell<Vec<Box<[u8]>>>,
     inflaters: RefCell<Vec<Inflating>>,
+    allowance: Allowance,
+    delays: RefCell<Delays>,
     heartbeats: RefCell<Heartbeats>,
     timers: RefCell<Timers>,
     /// A timer was set that is earlier than all the others.
@@ -129,6 +136,8 @@ impl Shard {
             turn_waker: Cell::new(None),
             scratch: RefCell::default(),
             inflaters: RefCell::default(),
+            allowance: Allowance::new(),
+            delays: RefCell::default(),
             heartbeats: RefCell::default(),
             timers: RefCell::default(),
             timer_set: Notify::new(),
@@ -295,6 +304,21 @@ impl Shard {
         let now = self.now.get();
         self.table.borrow_mut().grant_signs(seat, wish, now);
         self.wake_turn();
+    }
+
+    /// Milliseconds since the shard started, on the coarse clock.
+    pub fn now(&self) -> Millis {
+        self.now.get()
+    }
+
+    /// Whether a connection's peer is still there, by a look at its socket.
+    pub fn presence(&self, seat: Seat) -> Presence {
+        self.table.borrow().presence(seat)
+    }
+
+    /// Copies what a connection's socket has, and leaves it there. Returns how many bytes.
+    pub fn peek(&self, seat: Seat, buffer: &mut [u8]) -> usize {
+        self.table.borrow().peek(seat, buffer)
     }
 
     /// What `send` answers for a message of `len` bytes to `to`, behind `ahead` bytes for it that

@@ -231,6 +231,30 @@ async fn a_bomb_is_stopped_at_the_message_limit() {
 }
 
 #[tokio::test]
+async fn what_inflates_beyond_its_ratio_is_refused_once_it_is_long() {
+    let gateway = with("echo", "mode = \"shared\"").start().await;
+    let (mut raw, _) = connect(&gateway, "/", OFFER).await;
+    // A thousand times its size, but short; then long, but of a ratio that honest text has.
+    raw.write(&frame(TEXT | RSV1, &deflated(&vec![b'a'; 1 << 20])))
+        .await;
+    let mut inflater = Inflater::new();
+    assert_eq!(inflated(&mut raw, &mut inflater).await.0.len(), 1 << 20);
+    let (mut raw, _) = connect(&gateway, "/", OFFER).await;
+    let rows = (0..60_000).map(|n| format!("{{\"id\":{n},\"name\":\"row\",\"done\":false}},\n"));
+    let rows: String = rows.collect();
+    raw.write(&frame(TEXT | RSV1, &deflated(rows.as_bytes())))
+        .await;
+    let mut inflater = Inflater::new();
+    assert_eq!(inflated(&mut raw, &mut inflater).await.0, rows);
+    let (mut raw, _) = connect(&gateway, "/", OFFER).await;
+    raw.write(&frame(TEXT | RSV1, &deflated(&vec![b'a'; 8 << 20])))
+        .await;
+    assert_eq!(close_code(&mut raw).await, 1009);
+    let refused = r#"excesses_total{limit="inflation"}"#;
+    assert_eq!(gateway.metric(refused).await, 1);
+}
+
+#[tokio::test]
 async fn what_cannot_be_inflated_or_is_no_text_is_refused() {
     let gateway = with("echo", "mode = \"shared\"").start().await;
     let cases = [

@@ -29,6 +29,7 @@ mod dev;
 mod effects;
 mod event_stream;
 mod http;
+mod inbound;
 mod isolation;
 mod lifecycle;
 mod logging;

@@ -79,6 +79,19 @@ impl prometheus_client::collector::Collector for Snapshot {
         )?;
         self.family(
             encoder,
+            "excesses",
+            "Limits on what clients send that were met",
+            "limit",
+            |c| &c.excesses,
+        )?;
+        self.counter(
+            encoder,
+            "failure_replies",
+            "Failed messages that the gateway answered itself",
+            |c| &c.failure_replies,
+        )?;
+        self.family(
+            encoder,
             "refusals",
             "Requests and sockets that did not become a connection",
             "reason",

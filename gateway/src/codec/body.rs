@@ -18,6 +18,8 @@ pub(super) enum Body {
         /// As they came.
         bytes: Vec<u8>,
     },
+    /// Not kept: only its length is known.
+    Forgotten(usize),
 }
 
 impl Body {
@@ -43,7 +45,22 @@ impl Body {
         match self {
             Self::Text(text) => text.len(),
             Self::Binary(bytes) | Self::Deflated { bytes, .. } => bytes.len(),
+            Self::Forgotten(len) => *len,
         }
+    }
+
+    /// Bytes of memory.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Text(text) => text.capacity(),
+            Self::Binary(bytes) | Self::Deflated { bytes, .. } => bytes.capacity(),
+            Self::Forgotten(_) => 0,
+        }
+    }
+
+    /// Frees the bytes, and keeps none of those to come.
+    pub(super) fn forget(&mut self) {
+        *self = Self::Forgotten(self.len());
     }
 
     /// Takes the next piece. `total` is the most that the message can come to.
@@ -60,6 +77,10 @@ impl Body {
                 let target = capacity_for(bytes.capacity(), len + piece.len(), total);
                 bytes.reserve_exact(target - len);
                 bytes.extend_from_slice(piece);
+                Ok(())
+            }
+            Self::Forgotten(len) => {
+                *len += piece.len();
                 Ok(())
             }
         }
@@ -84,6 +105,7 @@ mod tests {
         match body {
             Body::Text(text) => text.buffer().capacity(),
             Body::Binary(bytes) | Body::Deflated { bytes, .. } => bytes.capacity(),
+            Body::Forgotten(_) => 0,
         }
     }
 

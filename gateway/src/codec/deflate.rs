@@ -15,7 +15,7 @@ mod offer;
 mod room;
 
 pub use deflater::Deflater;
-pub use inflater::{InflateError, Inflater};
+pub use inflater::{Course, InflateError, Inflater};
 pub use offer::{Agreement, negotiate};
 
 /// What ends the compressed data of every message and is left off on the wire (RFC 7692 section

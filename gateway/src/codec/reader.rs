@@ -40,13 +40,29 @@ pub enum Item<'a> {
 
 /// The inbound side of one connection. It is two words while nothing is pending: memory exists
 /// only for a fragmented message and for what the end of a read cut off, and no longer than that.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reader {
     partial: Option<Box<Partial>>,
     /// A Close or a violation was seen: the rest of the stream has no meaning (section 1.4).
     ended: bool,
     /// Whether messages may be compressed.
     deflate: bool,
+    /// The peer is only heard out: no message is kept.
+    skims: bool,
+    /// The most frames of a message.
+    frames_max: u32,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            partial: None,
+            ended: false,
+            deflate: false,
+            skims: false,
+            frames_max: u32::MAX,
+        }
+    }
 }
 
 /// What a connection holds between two reads.
@@ -59,6 +75,8 @@ struct Partial {
     message: Option<Body>,
     /// What the last item borrowed; the next call frees it.
     given: Option<Body>,
+    /// Frames of the message that have begun.
+    frames: u32,
 }
 
 /// Where in a frame the last read ended.
@@ -93,6 +111,61 @@ impl Reader {
             deflate: true,
             ..Self::default()
         }
+    }
+
+    /// The same, of messages in at most `max` frames.
+    pub fn frames_max(mut self, max: u32) -> Self {
+        self.frames_max = max;
+        self
+    }
+
+    /// Bytes of memory that are held for what is not whole, and for the last item.
+    pub fn held(&self) -> usize {
+        self.partial.as_deref().map_or(0, Partial::held)
+    }
+
+    /// Bytes of the message under way that have come, if one is: none of them if only its head, or
+    /// part of it, or a control frame has.
+    pub fn under_way(&self) -> Option<usize> {
+        let partial = self.partial.as_deref()?;
+        let has_begun = partial.message.is_some() || !matches!(partial.cut, Cut::Nowhere);
+        has_begun.then(|| self.message_len().unwrap_or(0))
+    }
+
+    /// From now on messages are taken but not kept, and come out empty. What is kept is freed. For a
+    /// peer of which only the close frame still matters.
+    pub fn skim(&mut self) {
+        self.skims = true;
+        if let Some(partial) = &mut self.partial {
+            partial.given = None;
+            if let Some(message) = &mut partial.message {
+                message.forget();
+            }
+        }
+    }
+
+    /// Whether nothing more is read: the peer has closed, or broken a rule.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether a close frame is among `bytes`, which come next. Nothing is taken.
+    pub fn is_closed_by(&self, mut bytes: &[u8]) -> bool {
+        let mut message = self.message_len();
+        while let Ok(Some((head, taken))) = Head::parse(bytes, message, usize::MAX, self.deflate) {
+            if head.opcode == Opcode::Close {
+                return true;
+            }
+            if !head.opcode.is_control() {
+                message = (!head.fin).then_some(0);
+            }
+            let frame = taken.checked_add(head.remaining);
+            let Some(behind) = frame.and_then(|frame| bytes.get(frame..)) else {
+                return false;
+            };
+            bytes = behind;
+        }
+        false
     }
 
     /// Takes the next item from `bytes[*at..]` and moves `at` behind it. `bytes` are overwritten:
@@ -158,7 +231,8 @@ impl Reader {
                 }));
             }
             let partial = self.partial.get_or_insert_default();
-            if let Some(opcode) = partial.keep(head, &bytes[place], max_message)? {
+            let bounds = (max_message, self.frames_max);
+            if let Some(opcode) = partial.keep(head, &bytes[place], resumed, bounds, self.skims)? {
                 return Ok(Some(Found {
                     opcode,
                     deflated: false,
@@ -260,6 +334,7 @@ impl Reader {
         match partial.given.as_ref().expect("keep put it there") {
             Body::Text(text) => Ok(Item::Text(text.as_str())),
             Body::Binary(payload) => payload_item(found.opcode, payload),
+            Body::Forgotten(_) => Ok(Item::Binary(&[])),
             Body::Deflated { text, bytes } => Ok(Item::Deflated {
                 text: *text,
                 payload: bytes,
@@ -283,7 +358,7 @@ impl Reader {
     }
 
     /// Frees what the last item borrowed, and all memory if nothing is pending.
-    fn release(&mut self) {
+    pub fn release(&mut self) {
         if let Some(partial) = &mut self.partial {
             partial.given = None;
             if matches!(partial.cut, Cut::Nowhere) && partial.message.is_none() {
@@ -300,20 +375,35 @@ impl Reader {
 }
 
 impl Partial {
-    /// Copies a piece of a frame's payload; `head` is as it was before that piece. The opcode is
-    /// that of the item which is thereby complete in `given`.
+    /// Bytes of memory.
+    fn held(&self) -> usize {
+        let bodies = [&self.message, &self.given].into_iter().flatten();
+        size_of::<Self>() + self.control.capacity() + bodies.map(Body::held).sum::<usize>()
+    }
+
+    /// Copies a piece of a frame's payload; `head` is as it was before that piece, of which an
+    /// earlier one came before if `resumed`. `bounds` are the most bytes and frames of a message.
+    /// The opcode is that of the item which is thereby complete in `given`.
     fn keep(
         &mut self,
         head: Head,
         piece: &[u8],
-        max_message: usize,
+        resumed: bool,
+        bounds: (usize, u32),
+        skims: bool,
     ) -> Result<Option<Opcode>, Violation> {
+        let (max_message, frames_max) = bounds;
         if head.opcode.is_control() {
             self.control.extend_from_slice(piece);
         } else {
-            let body = self
-                .message
-                .get_or_insert_with(|| Body::new(head.opcode, head.deflated));
+            let body = self.message.get_or_insert_with(|| match skims {
+                true => Body::Forgotten(0),
+                false => Body::new(head.opcode, head.deflated),
+            });
+            self.frames += u32::from(!resumed);
+            if self.frames > frames_max {
+                return Err(Violation::Fragments);
+            }
             let total = match head.fin {
                 true => body.len() + head.remaining,
                 false => max_message,
@@ -332,6 +422,7 @@ impl Partial {
         if !head.fin {
             return Ok(None);
         }
+        self.frames = 0;
         self.given = self.message.take();
         match &self.given {
             Some(Body::Text(text)) => text.finish().map(|()| Some(Opcode::Text)),

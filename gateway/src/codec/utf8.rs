@@ -25,6 +25,11 @@ impl Text {
         self.whole.len() + usize::from(self.cut_len)
     }
 
+    /// Bytes of memory.
+    pub(super) fn capacity(&self) -> usize {
+        self.whole.capacity()
+    }
+
     /// The buffer, for its capacity.
     pub(super) fn buffer(&mut self) -> &mut String {
         &mut self.whole

@@ -41,16 +41,20 @@ pub enum Violation {
     /// A compressed message that cannot be decompressed (RFC 7692 section 7.2.2).
     #[error("invalid compressed data")]
     Deflate,
+    /// A message in more frames than the limit.
+    #[error("too many fragments")]
+    Fragments,
     /// A message longer than the limit, found in the header that announces it (section 10.4).
     #[error("message too big")]
     TooBig,
 }
 
 impl Violation {
-    /// The close code to send for it: 1007, 1009 or, for all others, 1002 (section 7.4.1).
+    /// The close code to send for it: 1007, 1008, 1009 or, for all others, 1002 (section 7.4.1).
     pub fn code(self) -> u16 {
         match self {
             Self::Utf8 | Self::Deflate => 1007,
+            Self::Fragments => 1008,
             Self::TooBig => 1009,
             Self::ReservedBits
             | Self::Opcode(_)

@@ -30,6 +30,10 @@ pub struct Route {
     /// `"close"` (1011): its client cannot know what the lost event did, and a new connection
     /// starts clean.
     pub on_failure: OnFailure,
+    /// Whether the gateway answers a message that failed and left its connection open: if it is a JSON object with
+    /// `type` and `id` in its first 64 KiB, as the SDK's router and the browser client speak, then with that id,
+    /// `success: false` and the code `internal`. Default `true`: who numbers a message waits for its answer.
+    pub failure_reply: bool,
     /// What becomes of a connection when its handler returned an error. Default `"keep"`: the
     /// plugin saw the error, none of the event took effect, and it could have closed. It is logged
     /// and counted.
@@ -48,6 +52,7 @@ impl Default for Route {
             origins: Origins::default(),
             event_stream: true,
             on_failure: OnFailure::default(),
+            failure_reply: true,
             on_error: OnError::default(),
             limits: RouteLimits::default(),
             compression: Compression::default(),
@@ -139,6 +144,19 @@ pub enum OnError {
     Close,
 }
 
+/// What becomes of what a client sends too fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnRate {
+    /// The connection is not read until time has paid for it. Nothing is lost.
+    #[default]
+    Delay,
+    /// Messages are dropped and pings not answered. Both are counted.
+    Drop,
+    /// The connection is closed with 1008.
+    Close,
+}
+
 /// What becomes of a message for a connection whose outbox is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -162,6 +180,47 @@ pub struct RouteLimits {
     /// the plugin's memory. A larger one closes the connection with 1009.
     #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
     pub message: usize,
+    /// How long the next 32 KiB of a message may take, or its rest if that is less. Default `"30s"`: 1 KiB a second,
+    /// slower than any line that is in use, so that a message of any size arrives over a slow one, but one that drips
+    /// holds no memory. Then the connection is closed with 1013.
+    #[serde(deserialize_with = "units::duration")]
+    pub message_time: Duration,
+    /// Frames of one message. Default 262144: the largest default message in pieces of 64 bytes. One more closes the
+    /// connection with 1008.
+    #[serde(deserialize_with = "units::count::<_, _, 1, 16_777_216>")]
+    pub fragments: u32,
+    /// How many times its size a compressed message may inflate to, once that is over 1 MiB. Default 200: JSON of
+    /// repeated rows comes to some 100, and the most that deflate can is 1032. A message beyond it closes the
+    /// connection with 1009.
+    #[serde(deserialize_with = "units::count::<_, _, 1, 2_000>")]
+    pub inflation: usize,
+    /// Messages a second, like `"100/s"`. Default `"100000/s"`: more than a client that waits for answers can use,
+    /// so that only floods meet it. `"off"` is no limit. Beyond it `on_rate` decides.
+    #[serde(deserialize_with = "units::rate")]
+    pub rate: Option<u32>,
+    /// How many messages may come at once, beyond which `rate` holds. Default: what comes in two seconds.
+    #[serde(deserialize_with = "units::some_count::<_, _, 1, 4_000_000>")]
+    pub burst: Option<u32>,
+    /// Bytes a second, like `"1MiB/s"`: as they came, and once more as they were inflated. Default `"512MiB/s"`: half
+    /// of what a core inflates, and more than a line of 2.5 Gbit/s brings. `"off"` is no limit. Beyond it
+    /// `on_rate` decides.
+    #[serde(deserialize_with = "units::byte_rate")]
+    pub byte_rate: Option<u32>,
+    /// How many bytes may come at once, beyond which `byte_rate` holds. Default: what comes in two seconds.
+    #[serde(deserialize_with = "units::some_size::<_, 1, 1_073_741_824>")]
+    pub byte_burst: Option<usize>,
+    /// Pings and pongs a second, of which twice as many may come at once. Default `"50/s"`: clients ping every few
+    /// seconds. `"off"` is no limit. Beyond it `on_rate` decides.
+    #[serde(deserialize_with = "units::rate")]
+    pub control_rate: Option<u32>,
+    /// What becomes of what comes faster than `rate`, `byte_rate` or `control_rate`. Default `"delay"`: nothing is
+    /// lost, and the client's own sends wait.
+    pub on_rate: OnRate,
+    /// How many events of one connection may miss their deadline, trap or hit the memory limit within a minute, where
+    /// `on_failure` is `"keep"`. Default 16: a fault now and then is kept, but each costs up to a deadline of a core.
+    /// The last of them closes the connection with 1011.
+    #[serde(deserialize_with = "units::count::<_, _, 1, 65_535>")]
+    pub failures: u16,
     /// Bytes that may wait for one client. Default `"1MiB"`: seconds of a slow line, and 1000 such
     /// clients are a gigabyte, not more. At the limit `slow_consumer` decides.
     #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
@@ -226,6 +285,16 @@ impl Default for RouteLimits {
     fn default() -> Self {
         Self {
             message: 16 << 20,
+            message_time: Duration::from_secs(30),
+            fragments: 1 << 18,
+            inflation: 200,
+            rate: Some(100_000),
+            burst: None,
+            byte_rate: Some(512 << 20),
+            byte_burst: None,
+            control_rate: Some(50),
+            on_rate: OnRate::default(),
+            failures: 16,
             outbox: 1 << 20,
             body: 1 << 20,
             body_timeout: Duration::from_secs(30),

@@ -111,6 +111,46 @@ where
     })
 }
 
+/// Messages or frames a second: `"100/s"`, or `"off"`.
+pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let expected = r#"a rate from "1/s" to "4000000/s", or "off""#;
+    scalar(deserializer, expected, |value| match value {
+        Scalar::Text("off") => Some(None),
+        Scalar::Text(text) => {
+            let rate = text.strip_suffix("/s")?.trim().parse().ok()?;
+            (1..=4_000_000).contains(&rate).then_some(Some(rate))
+        }
+        Scalar::Integer(_) => None,
+    })
+}
+
+/// Bytes a second: `"1MiB/s"`, or `"off"`.
+pub(super) fn byte_rate<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u32>, D::Error> {
+    let expected = r#"a rate from "1KiB/s" to "1GiB/s", or "off""#;
+    scalar(deserializer, expected, |value| match value {
+        Scalar::Text("off") => Some(None),
+        Scalar::Text(text) => {
+            let rate: ByteSize = text.strip_suffix("/s")?.trim().parse().ok()?;
+            let is_sound = (1 << 10..=1 << 30).contains(&rate.as_u64());
+            let rate = u32::try_from(rate.as_u64()).ok();
+            rate.filter(|_| is_sound).map(Some)
+        }
+        Scalar::Integer(_) => None,
+    })
+}
+
+/// A size where leaving the key out means something else than any size.
+pub(super) fn some_size<'de, D, const MIN: u64, const MAX: u64>(
+    deserializer: D,
+) -> Result<Option<usize>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    size::<D, MIN, MAX>(deserializer).map(Some)
+}
+
 /// A whole number.
 pub(super) fn count<'de, D, T, const MIN: u32, const MAX: u32>(
     deserializer: D,

@@ -73,7 +73,7 @@ impl<H: Handler> Driver<H> {
 
     /// Takes a connection back whose step has ended.
     pub(super) fn settle(self: &Rc<Self>, connection: Connection<H>, step: Step) {
-        let seat = connection.seat;
+        let seat = connection.events.seat;
         if let Step::Ended(ended) = step {
             let driver = self.clone();
             tokio::task::spawn_local(async move {
@@ -83,6 +83,9 @@ impl<H: Handler> Driver<H> {
                 driver.shard.dismiss(seat);
             });
             return;
+        }
+        if connection.is_delayed() {
+            self.shard.hold_pulse(seat);
         }
         let place = &mut self.places.borrow_mut()[seat.key as usize];
         let again = matches!(place, Place::Busy { again: true });
@@ -190,6 +193,6 @@ mod tests {
     /// ARCHITECTURE.md says what an idle connection holds.
     #[test]
     fn a_place_is_small() {
-        assert_eq!(size_of::<Place<crate::plugin::Guest>>(), 136);
+        assert_eq!(size_of::<Place<crate::plugin::Guest>>(), 144);
     }
 }

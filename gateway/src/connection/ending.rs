@@ -42,12 +42,14 @@ impl<H: Handler> Connection<H> {
     /// The one way out: close frame, `on-close`, the closing handshake. The caller frees the place.
     pub(super) async fn end(mut self, ended: Ended) {
         let cause = &ended.cause;
-        tracing::debug!(connection = %self.seat.id, %cause, "ended");
+        tracing::debug!(connection = %self.events.seat.id, %cause, "ended");
         let shard = self.shard().clone();
+        self.held = None;
+        self.reader.skim();
         shard.counters().closes.count(cause.kind());
-        shard.close(self.seat, cause);
-        shard.unsubscribe_all(self.seat);
-        shard.clear_timers(self.seat);
+        shard.close(self.events.seat, cause);
+        shard.unsubscribe_all(self.events.seat);
+        shard.clear_timers(self.events.seat);
         self.events.closed(cause).await;
         if !matches!(cause, CloseCause::Lost(_)) {
             let end = match self.part(&ended).await {
@@ -61,19 +63,20 @@ impl<H: Handler> Connection<H> {
     /// Sees that the close frame arrives: the socket may only be closed when the peer has nothing
     /// more to say, else a reset could overtake the frame (RFC 6455 section 7.1.1).
     async fn part(&mut self, ended: &Ended) -> Result<(), ClosingEnd> {
-        let (shard, seat) = (self.shard().clone(), self.seat);
-        let patience = Patience::new(shard.clone(), seat, &self.terms.limits);
+        let (shard, seat) = (self.shard().clone(), self.events.seat);
+        let patience = Patience::new(shard.clone(), seat, &self.events.terms.limits);
         // The answer's time begins when the question is written; until then there must be progress.
         let progress = Progress::new(shard.intake(seat));
         patience.wait(progress, flushed(&shard, seat)).await?;
-        let limits = &self.terms.limits;
+        let limits = &self.events.terms.limits;
         if limits.close.is_zero() {
             return Ok(());
         }
         if !ended.has_parted && !matches!(ended.cause, CloseCause::Peer(_)) {
             // One that broke the protocol, or speaks none, sends no close frame: only the end.
-            let is_mute =
-                self.only_receives || matches!(ended.cause, CloseCause::ProtocolError { .. });
+            let is_mute = self.only_receives
+                || self.reader.has_ended()
+                || matches!(ended.cause, CloseCause::ProtocolError { .. });
             let awaited = match is_mute {
                 true => Awaited::End,
                 false => Awaited::CloseFrame,
@@ -94,7 +97,7 @@ impl<H: Handler> Connection<H> {
     /// Reads and drops what the peer still sends, until what is awaited has come. A peer that floods
     /// takes no more of the shard than any other: one read a turn.
     async fn hear_out(&mut self, awaited: Awaited) -> Result<(), ClosingEnd> {
-        let (shard, seat) = (self.shard().clone(), self.seat);
+        let (shard, seat) = (self.shard().clone(), self.events.seat);
         loop {
             let heard = poll_fn(|context| {
                 shard.watch(seat, context);
@@ -112,7 +115,7 @@ impl<H: Handler> Connection<H> {
     fn hear(&mut self, awaited: Awaited) -> Poll<Option<Result<(), ClosingEnd>>> {
         let shard = self.shard().clone();
         let mut scratch = shard.take_scratch();
-        let read = shard.read(self.seat, &mut scratch);
+        let read = shard.read(self.events.seat, &mut scratch);
         let heard = match read {
             Ok(0) if awaited != Awaited::CloseFrame => Poll::Ready(Some(Ok(()))),
             Ok(n @ 1..) => {
@@ -138,7 +141,10 @@ impl<H: Handler> Connection<H> {
         }
         let mut at = 0;
         loop {
-            match self.reader.next(bytes, &mut at, self.terms.limits.message) {
+            match self
+                .reader
+                .next(bytes, &mut at, self.events.terms.limits.message)
+            {
                 Ok(Some(Item::Close(_))) | Err(_) => return true,
                 Ok(Some(_)) => {}
                 Ok(None) => return false,

@@ -3,14 +3,16 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::Terms;
+use super::{Terms, reply};
 use crate::close::{CloseCause, CloseFrame};
 use crate::config::{OnError, OnFailure};
+use crate::effects::Options;
 use crate::event::{Event, States};
 use crate::handler::{Batch, Failure, Handler, Request};
-use crate::labels::{EventKind, Label};
+use crate::heartbeat::Millis;
+use crate::labels::{EventKind, Excess, Label};
 use crate::message::Message;
-use crate::shard::{Seat, Shard};
+use crate::shard::{Delivery, Seat, Shard};
 
 /// How many unused events a route keeps on a shard: as many as are under way at once, which is one
 /// unless handlers wait.
@@ -48,12 +50,37 @@ impl<H> Terms<H> {
     }
 }
 
+/// Faults of guests in a connection's events, by the minute.
+#[derive(Debug, Default)]
+struct Faults {
+    /// Of the shard's clock.
+    minute: u16,
+    /// In that minute.
+    count: u16,
+    /// There was one since it was last asked for.
+    is_new: bool,
+}
+
+impl Faults {
+    /// Adds one. Returns how many there were in this minute.
+    fn add(&mut self, now: Millis) -> u16 {
+        let minute = (now / 60_000) as u16;
+        if minute != self.minute {
+            (self.minute, self.count) = (minute, 0);
+        }
+        self.count = self.count.saturating_add(1);
+        self.is_new = true;
+        self.count
+    }
+}
+
 /// Calls one connection's handler. Each call returns why the connection is to end, if it is.
 pub(super) struct Events<H> {
     shard: Rc<Shard>,
-    terms: Rc<Terms<H>>,
-    seat: Seat,
+    pub(super) terms: Rc<Terms<H>>,
+    pub(super) seat: Seat,
     states: States,
+    faults: Faults,
 }
 
 impl<H: Handler> Events<H> {
@@ -63,7 +90,13 @@ impl<H: Handler> Events<H> {
             terms,
             seat,
             states,
+            faults: Faults::default(),
         }
+    }
+
+    /// Whether an event has failed by its guest since this was last asked.
+    pub(super) fn take_fault(&mut self) -> bool {
+        std::mem::take(&mut self.faults.is_new)
     }
 
     pub(super) fn shard(&self) -> &Rc<Shard> {
@@ -86,7 +119,39 @@ impl<H: Handler> Events<H> {
         let counters = self.shard.counters();
         counters.messages.add(handled as u64);
         counters.events.add(EventKind::Message, handled as u64 - 1);
-        (handled, self.finish(EventKind::Message, event, last))
+        let has_failed = last.is_err();
+        let ended = self.finish(EventKind::Message, event, last);
+        if has_failed && ended.is_none() && self.terms.failure_reply {
+            self.answer(&messages[handled - 1]);
+        }
+        (handled, ended)
+    }
+
+    /// Answers a message that failed, if it waits for an answer.
+    fn answer(&self, message: &Message<'_>) {
+        let Message::Text(message) = message else {
+            return;
+        };
+        let Some(answer) = reply::to(message) else {
+            return;
+        };
+        let (shard, id) = (&self.shard, self.seat.id);
+        let mut event = self.terms.take_event();
+        event.owner = self.terms.owners[0];
+        let delivery = shard.delivery(id, Some(self.seat), event.owner, 0, answer.len());
+        if matches!(delivery, Delivery::Sent | Delivery::Queued) {
+            let message = Message::Text(&answer);
+            event.effects.send(id, message, Options::default());
+            event.seat = Some(self.seat);
+            event.commit(shard);
+            shard.counters().failure_replies.add(1);
+        }
+        self.terms.give_event(event);
+    }
+
+    /// Whether a call would have to wait for an instance just now.
+    pub(super) fn is_busy(&self) -> bool {
+        self.terms.handler.is_busy()
     }
 
     /// A timer has fired that the plugin `owner` has set.
@@ -139,13 +204,21 @@ impl<H: Handler> Events<H> {
         kicked.map(CloseCause::Kicked).or(failed)
     }
 
-    fn failed(&self, kind: EventKind, event: &Event, failure: &Failure) -> Option<CloseCause> {
+    fn failed(&mut self, kind: EventKind, event: &Event, failure: &Failure) -> Option<CloseCause> {
         self.shard.failed(kind.name(), event, failure);
         let closes = match failure {
             Failure::Handler(_) => self.terms.on_error == OnError::Close,
             // Its client comes back to the new generation, and begins anew.
             Failure::Refused(_) => return Some(CloseCause::Kicked(CloseFrame::restart())),
-            _ => self.terms.on_failure == OnFailure::Close,
+            Failure::Unavailable(_) => self.terms.on_failure == OnFailure::Close,
+            Failure::Trap(_) | Failure::Deadline(_) | Failure::Memory(_) => {
+                let is_too_many = self.faults.add(self.shard.now()) >= self.terms.limits.failures;
+                let keeps = self.terms.on_failure == OnFailure::Keep;
+                if keeps && is_too_many {
+                    self.shard.counters().excesses.count(Excess::Failures);
+                }
+                !keeps || is_too_many
+            }
         };
         closes.then(|| CloseCause::Failed(failure.to_string()))
     }

@@ -8,18 +8,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::*;
+use crate::close::CloseFrame;
 use crate::codec;
 use crate::counters::Counters;
 use crate::directory::Directory;
 use crate::effects::Options;
 use crate::event::Event;
 use crate::handler::{Accept, Batch, Failure, Upgrade};
+use crate::message::Message;
 use crate::pending::Pending;
 use crate::shard::{Delivery, Link};
 use crate::store::Change;
 
 mod ends;
 mod events;
+mod intake;
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,6 +32,7 @@ const TEXT: u8 = 0x81;
 /// The seam's second implementation: obeys text messages and keeps a log of its events.
 ///
 /// `send T`, `send-and-err T`, `send-and-trap T`, `kick CODE`, `set-state T`, `state`, `wait`,
+/// `wait-and-trap`, JSON with a `fault` (traps),
 /// `fill` (until the outbox says no), `flood` (past what the outbox takes).
 struct Fake {
     shard: Rc<Shard>,
@@ -76,6 +80,11 @@ impl Fake {
                     .send(me, Message::Text(&state), Options::default());
             }
             "wait" => self.release.notified().await,
+            "wait-and-trap" => {
+                self.release.notified().await;
+                return Err(Failure::Trap("as asked".to_owned()));
+            }
+            json if json.contains("fault") => return Err(Failure::Trap("as asked".to_owned())),
             "fill" => self.fill(event, me),
             "flood" => {
                 for _ in 0..256 {
@@ -230,6 +239,7 @@ fn with_budget(pending: usize, limits: RouteLimits, test: impl AsyncFnOnce(&mut 
             owners: [0].into(),
             limits: Arc::new(limits),
             on_failure: OnFailure::Close,
+            failure_reply: true,
             on_error: OnError::Keep,
             spare: SpareEvents::default(),
         });
@@ -253,6 +263,7 @@ impl Bench {
             owners: [0].into(),
             limits: self.terms.limits.clone(),
             on_failure,
+            failure_reply: true,
             on_error,
             spare: SpareEvents::default(),
         });

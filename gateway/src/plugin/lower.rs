@@ -42,6 +42,7 @@ pub(super) fn cause(cause: &CloseCause) -> contract::CloseCause<'_> {
         CloseCause::Idle => Lowered::Idle,
         CloseCause::SlowConsumer => Lowered::SlowConsumer,
         CloseCause::ProtocolError { reason, .. } => Lowered::ProtocolError(reason),
+        CloseCause::Excess(excess) => Lowered::ProtocolError(excess.remedy()),
         CloseCause::Failed(why) => Lowered::Failed(why),
         CloseCause::Kicked(frame) => Lowered::Kicked(lower_frame(frame)),
         CloseCause::Drained => Lowered::Drained,

@@ -165,6 +165,7 @@ fn terms<H: Handler, F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H>(
         owners,
         limits: Arc::new(route.limits.clone()),
         on_failure: route.on_failure,
+        failure_reply: route.failure_reply,
         on_error: route.on_error,
         spare: SpareEvents::default(),
     })

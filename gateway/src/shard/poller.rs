@@ -82,20 +82,7 @@ impl Poller {
             let Poll::Ready(Ok(mut guard)) = self.poll.poll_read_ready(context) else {
                 return Poll::Pending;
             };
-            let mut events = self.events.borrow_mut();
-            // Only an interrupted call fails here: the next one tells the same.
-            let _ = self
-                .poll
-                .get_ref()
-                .0
-                .borrow_mut()
-                .poll(&mut events, Some(Duration::ZERO));
-            ready.extend(events.iter().map(|event| Ready {
-                token: event.token().0,
-                readable: event.is_readable() || event.is_read_closed() || event.is_error(),
-                ended: event.is_read_closed() || event.is_error(),
-                writable: event.is_writable() || event.is_error(),
-            }));
+            self.collect(ready);
             if ready.len() < READY_MAX {
                 guard.clear_ready();
             }
@@ -103,5 +90,27 @@ impl Poller {
                 return Poll::Ready(());
             }
         }
+    }
+
+    /// As [`poll`](Self::poll), whether or not the runtime has noticed, and without being woken.
+    pub(super) fn look(&self, ready: &mut Vec<Ready>) -> Poll<()> {
+        self.collect(ready);
+        match ready.is_empty() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    }
+
+    fn collect(&self, ready: &mut Vec<Ready>) {
+        let mut events = self.events.borrow_mut();
+        let mut poll = self.poll.get_ref().0.borrow_mut();
+        // Only an interrupted call fails here: the next one tells the same.
+        let _ = poll.poll(&mut events, Some(Duration::ZERO));
+        ready.extend(events.iter().map(|event| Ready {
+            token: event.token().0,
+            readable: event.is_readable() || event.is_read_closed() || event.is_error(),
+            ended: event.is_read_closed() || event.is_error(),
+            writable: event.is_writable() || event.is_error(),
+        }));
     }
 }

@@ -90,6 +90,7 @@ pub(super) async fn run(shard: Rc<Shard>) {
             // Others, and the writes of these, go first.
             tokio::task::yield_now().await;
         }
+        shard.end_delays();
         shard.count_unlogged_failures();
     }
 }

@@ -29,7 +29,7 @@ use crate::outbox::{HIGH_WATER, Outbox};
 use crate::signs::Signs;
 
 pub(super) use deliver::{Audience, Frame};
-pub use slot::Encoding;
+pub use slot::{Encoding, Presence};
 
 use slot::{Slot, flush, mark};
 
@@ -246,6 +246,16 @@ impl Table {
             Some(slot) => slot::receive(&slot.socket, buffer),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    pub(super) fn presence(&self, seat: Seat) -> Presence {
+        self.slot(seat)
+            .map_or(Presence::Gone, |slot| slot::presence(&slot.socket))
+    }
+
+    pub(super) fn peek(&self, seat: Seat, buffer: &mut [u8]) -> usize {
+        let slot = self.slot(seat);
+        slot.map_or(0, |slot| slot::peek(&slot.socket, buffer))
     }
 
     pub(super) fn delivery(

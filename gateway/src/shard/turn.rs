@@ -43,9 +43,15 @@ impl Shard {
     /// Ready when there is anything to do, which is then in `turn`, or anything to write. To be
     /// called by the one task that runs the shard's turns; it is woken for the next one.
     pub fn poll_turn(&self, context: &mut Context<'_>, turn: &mut Turn) -> Poll<()> {
-        let sockets = self.poller.poll(context, &mut turn.ready);
+        let sockets = match self.allowance.is_wanted() {
+            // The runtime looks at its own poll only every so many tasks, each of which may be a
+            // slice of long work here.
+            true => self.poller.look(&mut turn.ready),
+            false => self.poller.poll(context, &mut turn.ready),
+        };
         self.table.borrow_mut().take_due(&mut turn.due);
-        if sockets.is_pending() && turn.due.is_empty() && self.is_turn_empty() {
+        let is_idle = turn.due.is_empty() && self.is_turn_empty() && !self.allowance.is_wanted();
+        if sockets.is_pending() && is_idle {
             self.turn_waker.set(Some(context.waker().clone()));
             return Poll::Pending;
         }
@@ -54,7 +60,8 @@ impl Shard {
 
     /// Whether the next turn would begin at once. `was_full` says that of the sockets.
     pub fn has_turn(&self, was_full: bool) -> bool {
-        was_full || self.table.borrow().has_due() || !self.is_turn_empty()
+        let is_wanted = self.allowance.is_wanted();
+        was_full || is_wanted || self.table.borrow().has_due() || !self.is_turn_empty()
     }
 
     /// Has a turn begin behind all tasks that are ready now.
@@ -67,6 +74,7 @@ impl Shard {
     /// Writes all that this turn produced.
     pub fn end_turn(&self) {
         self.table.borrow_mut().flush_dirty();
+        self.allowance.renew();
         for (outgoing, link) in self.outgoing.borrow_mut().iter_mut().zip(&self.links) {
             if !outgoing.is_empty() {
                 link.send(std::mem::take(outgoing));

@@ -69,56 +69,71 @@ impl Inflater {
         max: usize,
         keep: bool,
     ) -> Result<(), InflateError> {
-        let (least, most) = FIRST_PIECE;
-        let first = payload.len().saturating_mul(4).clamp(least, most);
-        let mut room = Room::new(out, first, max.saturating_add(1));
-        let result = self.message(payload, &mut room, keep);
-        if !keep || result.is_err() {
+        let mut course = Course::new(payload, out, max, keep);
+        while !self.advance(&mut course, out, usize::MAX)? {}
+        Ok(())
+    }
+
+    /// Decompresses some more of a message, and appends up to `slice` bytes to `out`. Returns
+    /// whether that was the last of it. Between the slices of a message nothing else may be
+    /// decompressed, and nothing else put into `out`.
+    ///
+    /// # Errors
+    ///
+    /// As [`inflate`](Self::inflate).
+    pub fn advance(
+        &mut self,
+        course: &mut Course<'_>,
+        out: &mut Vec<u8>,
+        slice: usize,
+    ) -> Result<bool, InflateError> {
+        let (step, limit) = (course.step, course.max.saturating_add(1));
+        let mut room = Room::resumed(out, course.start, step, limit, slice);
+        let result = self.run(course, &mut room);
+        if result.is_err() || !course.keep && matches!(result, Ok(true)) {
             self.reset();
         }
         match result {
-            Ok(()) => _ = room.finish(),
+            Ok(_) => _ = room.finish(),
             Err(_) => room.abandon(),
         }
         result
     }
 
-    /// Forgets all history, in some 10 ns.
-    fn reset(&mut self) {
+    /// Forgets all history, and the message under way, in some 10 ns.
+    pub fn reset(&mut self) {
         self.stream.reset(false);
     }
 
-    fn message(
-        &mut self,
-        mut payload: &[u8],
-        room: &mut Room<'_>,
-        keep: bool,
-    ) -> Result<(), InflateError> {
+    fn run(&mut self, course: &mut Course<'_>, room: &mut Room<'_>) -> Result<bool, InflateError> {
         // A block may say that it is the last one (section 7.2.3.4). Senders begin a new stream
         // after it, without history. Its end may also be that of the message: then there is no
         // empty block that the tail would complete. Nor is there one in a payload of no bytes, an
         // empty message from a sender whose zlib had nothing to flush.
-        while !payload.is_empty() {
-            match self.feed(payload, room)? {
-                Stream::Ended(rest) => {
+        while course.is_paused || !course.rest.is_empty() {
+            let tail: &[u8] = if course.keep { &TAIL } else { &TAIL_AND_END };
+            match self.feed(course.rest, room)? {
+                Stream::Paused(rest) => {
+                    course.rest = rest;
+                    course.is_paused = true;
+                    return Ok(false);
+                }
+                Stream::Open if !course.in_tail => {
+                    course.rest = tail;
+                    course.in_tail = true;
+                    course.is_paused = false;
+                }
+                Stream::Open if course.keep => return Ok(true),
+                Stream::Ended([]) if course.in_tail && !course.keep => return Ok(true),
+                Stream::Ended(rest) if !course.in_tail => {
                     self.reset();
-                    payload = rest;
+                    course.rest = rest;
+                    course.is_paused = false;
                 }
-                Stream::Open if keep => {
-                    return match self.feed(&TAIL, room)? {
-                        Stream::Open => Ok(()),
-                        Stream::Ended(_) => Err(InflateError::Invalid),
-                    };
-                }
-                Stream::Open => {
-                    return match self.feed(&TAIL_AND_END, room)? {
-                        Stream::Ended([]) => Ok(()),
-                        _ => Err(InflateError::Invalid),
-                    };
-                }
+                Stream::Open | Stream::Ended(_) => return Err(InflateError::Invalid),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Decodes all of `input`, or as much of it as belongs to this stream.
@@ -144,6 +159,7 @@ impl Inflater {
             }
             match status {
                 Status::StreamEnd => return Ok(Stream::Ended(input)),
+                _ if room.is_paused() => return Ok(Stream::Paused(input)),
                 // With no room left there may be more to come, even if all input is read.
                 _ if input.is_empty() && written < size => return Ok(Stream::Open),
                 Status::BufError if written < size => return Err(InflateError::Invalid),
@@ -153,10 +169,44 @@ impl Inflater {
     }
 }
 
+/// How far a message is decompressed.
+#[derive(Debug)]
+pub struct Course<'p> {
+    /// Of the payload, or of its tail.
+    rest: &'p [u8],
+    in_tail: bool,
+    /// There may be more to come of what was read.
+    is_paused: bool,
+    /// Where the message begins.
+    start: usize,
+    step: usize,
+    max: usize,
+    keep: bool,
+}
+
+impl<'p> Course<'p> {
+    /// The start of a message behind what is in `out`, to be decompressed with
+    /// [`Inflater::advance`]. The rest is as with [`Inflater::inflate`].
+    pub fn new(payload: &'p [u8], out: &[u8], max: usize, keep: bool) -> Self {
+        let (least, most) = FIRST_PIECE;
+        Self {
+            rest: payload,
+            in_tail: false,
+            is_paused: false,
+            start: out.len(),
+            step: payload.len().saturating_mul(4).clamp(least, most),
+            max,
+            keep,
+        }
+    }
+}
+
 /// Where a stream stands after some input.
 enum Stream<'a> {
     /// It goes on.
     Open,
+    /// It is time to pause; these bytes of the input were not read.
+    Paused(&'a [u8]),
     /// Its last block ended, and these bytes of the input come after it.
     Ended(&'a [u8]),
 }

@@ -11,6 +11,8 @@ pub(super) struct Room<'a> {
     filled: usize,
     /// The length that `out` may come to.
     end: usize,
+    /// The length at which to pause.
+    pause: usize,
     /// The least number of bytes to make room for at once.
     step: usize,
 }
@@ -25,16 +27,38 @@ impl<'a> Room<'a> {
             start,
             filled: start,
             end: start.saturating_add(limit),
+            pause: usize::MAX,
             step,
         }
     }
 
-    /// The bytes to write into; none if the limit is reached.
+    /// Room for the rest of a message of which the bytes from `start` on are in `out`. There is none
+    /// once `slice` more bytes are written.
+    pub(super) fn resumed(
+        out: &'a mut Vec<u8>,
+        start: usize,
+        step: usize,
+        limit: usize,
+        slice: usize,
+    ) -> Self {
+        let filled = out.len();
+        Self {
+            out,
+            start,
+            filled,
+            end: start.saturating_add(limit),
+            pause: filled.saturating_add(slice),
+            step,
+        }
+    }
+
+    /// The bytes to write into; none if the limit is reached or it is time to pause.
     pub(super) fn free(&mut self) -> &mut [u8] {
         if self.filled == self.out.len() {
             self.grow();
         }
-        &mut self.out[self.filled..]
+        let end = self.out.len().min(self.pause);
+        &mut self.out[self.filled..end]
     }
 
     /// `written` bytes of the free room are taken.
@@ -46,6 +70,11 @@ impl<'a> Room<'a> {
     /// Whether the limit is reached.
     pub(super) fn is_full(&self) -> bool {
         self.filled == self.end
+    }
+
+    /// Whether it is time to pause.
+    pub(super) fn is_paused(&self) -> bool {
+        self.filled >= self.pause
     }
 
     /// Leaves what was written in the vector, and returns its length in bytes.
@@ -65,6 +94,8 @@ impl<'a> Room<'a> {
     fn grow(&mut self) {
         let piece = self.step.max(self.filled - self.start);
         let mut len = self.filled.saturating_add(piece).min(self.end);
+        // What is zeroed and not used by the pause would have to be zeroed again.
+        len = len.min(self.pause);
         let capacity = self.out.capacity();
         if capacity - self.filled >= self.step {
             len = len.min(capacity);

@@ -59,6 +59,54 @@ fn noise(len: usize) -> Vec<u8> {
         .collect()
 }
 
+/// The slices of a message are the message, whatever their size.
+#[test]
+fn slices_come_to_the_whole() {
+    let text: Vec<u8> = (0..200_000_u32)
+        .flat_map(|n| (n / 7).to_le_bytes())
+        .collect();
+    for keep in [false, true] {
+        let (mut deflater, mut inflater) = (Deflater::new(6, 15), Inflater::new());
+        for slice in [1, 7, 1000, 65_536, 1 << 20, usize::MAX] {
+            let text = &text[..text.len().min(slice.saturating_mul(5000))];
+            let mut payload = Vec::new();
+            deflater.deflate(text, &mut payload, keep);
+            let mut out = b"before".to_vec();
+            let mut course = Course::new(&payload, &out, text.len(), keep);
+            loop {
+                let before = out.len();
+                let done = inflater.advance(&mut course, &mut out, slice).unwrap();
+                assert!(out.len() - before <= slice);
+                assert!(
+                    done || out.len() - before == slice,
+                    "no slice is left short"
+                );
+                if done {
+                    break;
+                }
+            }
+            assert_eq!(&out[6..], text, "{slice} {keep}");
+        }
+    }
+}
+
+/// A limit holds over all slices; what was inflated until then is forgotten.
+#[test]
+fn slices_share_one_limit() {
+    let mut payload = Vec::new();
+    Deflater::new(6, 15).deflate(&[0; 100_000], &mut payload, false);
+    let (mut inflater, mut out) = (Inflater::new(), b"before".to_vec());
+    let mut course = Course::new(&payload, &out, 50_000, false);
+    let ended = loop {
+        match inflater.advance(&mut course, &mut out, 1000) {
+            Ok(done) => assert!(!done),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(ended, InflateError::TooBig);
+    assert_eq!(out, b"before");
+}
+
 #[test]
 fn the_rfc_examples_come_out_as_printed() {
     // Section 7.2.3.1, at every level that uses the fixed codes for so little.

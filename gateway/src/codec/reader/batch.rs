@@ -20,7 +20,8 @@ pub type Batch<'a> = SmallVec<[Message<'a>; 4]>;
 impl Reader {
     /// Takes the messages that lie whole, and in one frame each, in `bytes` from `at` on, as long
     /// as one follows the other. Stops in front of anything else, and leaves that as it is for
-    /// [`next`](Self::next): a fragment, a control frame, a frame that is cut or not allowed.
+    /// [`next`](Self::next): a fragment, a control frame, a frame that is cut or not allowed. Takes no
+    /// more than `most`. Returns what comes behind them.
     ///
     /// # Errors
     /// A text that is not UTF-8. The messages in front of it are in `batch`.
@@ -29,14 +30,15 @@ impl Reader {
         bytes: &'a mut [u8],
         at: &mut usize,
         max_message: usize,
+        most: usize,
         batch: &mut Batch<'a>,
-    ) -> Result<(), Violation> {
+    ) -> Result<&'a [u8], Violation> {
         self.release();
-        if self.ended || self.partial.is_some() {
-            return Ok(());
-        }
         let mut rest = &mut bytes[*at..];
-        while batch.len() < BATCH_MAX {
+        if self.ended || self.partial.is_some() {
+            return Ok(rest);
+        }
+        while batch.len() < BATCH_MAX.min(most) {
             let Ok(Some((head, payload_at))) = Head::parse(rest, None, max_message, false) else {
                 break;
             };
@@ -55,6 +57,6 @@ impl Reader {
                 _ => Message::Binary(payload),
             });
         }
-        Ok(())
+        Ok(rest)
     }
 }

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::Seat;
@@ -53,6 +54,38 @@ pub(super) struct Slot {
 pub(super) fn receive(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     let (n, _) = rustix::net::recv(socket, buffer, RecvFlags::empty())?;
     Ok(n)
+}
+
+/// Copies what a socket has, and leaves it there.
+pub(super) fn peek(socket: &TcpStream, buffer: &mut [u8]) -> usize {
+    rustix::net::recv(socket, buffer, RecvFlags::PEEK).map_or(0, |(n, _)| n)
+}
+
+/// Whether a connection's peer is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// As far as can be known.
+    Here,
+    /// It sends nothing more. Whether it still reads is not known.
+    Parted,
+    /// It neither sends nor reads any more.
+    Gone,
+}
+
+/// Looks at a socket, whatever of it was not read yet.
+pub(super) fn presence(socket: &TcpStream) -> Presence {
+    let mut fds = [PollFd::new(socket, PollFlags::RDHUP)];
+    let at_once = Timespec::default();
+    // It fails only for want of memory: then nothing is known.
+    let _ = rustix::event::poll(&mut fds, Some(&at_once));
+    let said = fds[0].revents();
+    if said.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+        Presence::Gone
+    } else if said.contains(PollFlags::RDHUP) {
+        Presence::Parted
+    } else {
+        Presence::Here
+    }
 }
 
 fn write(socket: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -20,7 +20,7 @@ fn read_together<'a>(
         loop {
             let begun = at;
             let mut batch = Batch::new();
-            let taken = reader.batch(&mut scratch, &mut at, max_message, &mut batch);
+            let taken = reader.batch(&mut scratch, &mut at, max_message, usize::MAX, &mut batch);
             items.extend(batch.into_iter().map(|message| match message {
                 Message::Text(text) => Owned::Text(text.to_owned()),
                 Message::Binary(payload) => Owned::Binary(payload.to_vec()),

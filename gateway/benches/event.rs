@@ -117,10 +117,11 @@ async fn chain(shard: &Rc<Shard>, component: &str, length: usize) -> Guest {
     };
     config.engine.cache = config::Cache::Off;
     let memory = config.plugins[0].limits.memory;
-    let engine = Engine::new(16, memory, std::num::NonZeroUsize::MIN);
+    let engine = Engine::new(16, memory);
     let engine = engine.expect("the engine starts");
     let store = Store::open(&config).expect("a store in memory can be had");
-    let registry = Registry::new(engine, &config, store);
+    let program = Path::new(env!("CARGO_BIN_EXE_tidegate"));
+    let registry = Registry::new(engine, program, &config, store);
     let registry = registry.expect("the loader starts");
     for index in 0..length {
         let loaded = registry.reload(index, false).await;

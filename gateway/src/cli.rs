@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod check_plugin;
+pub mod compile_worker;
 pub mod dev;
 pub mod publish;
 pub mod run;
@@ -71,6 +72,9 @@ enum Command {
         /// The component.
         plugin: PathBuf,
     },
+    /// Compiles the component on its stdin; gateways start it.
+    #[command(hide = true)]
+    CompileWorker(compile_worker::CompileWorker),
 }
 
 /// Why a command did not do its work.
@@ -98,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Check { config } => check::run(&config),
         Command::CheckPlugin { plugin } => check_plugin::run(&plugin),
         Command::Types { plugin } => types::run(&plugin),
+        Command::CompileWorker(arguments) => return compile_worker::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,6 +114,12 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// The program that compiles components: this one. It is found by the process, so that a new build
+/// in its place does not matter.
+fn program() -> &'static std::path::Path {
+    std::path::Path::new("/proc/self/exe")
 }
 
 /// The process's environment. What is not UTF-8 can't be one of our variables' values.

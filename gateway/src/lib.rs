@@ -16,7 +16,8 @@
 //!
 //! For plugins: [`store`], what they keep beyond their connections.
 //!
-//! Around them: [`config`], [`counters`] and their [`labels`], [`admin`], [`console`], [`client`], [`cli`].
+//! Around them: `file`, what is read of the disk; [`config`], [`counters`] and their [`labels`],
+//! [`admin`], [`console`], [`client`], [`cli`].
 
 pub mod admin;
 pub mod cli;
@@ -31,6 +32,7 @@ pub mod directory;
 pub mod effects;
 pub mod event;
 pub mod event_stream;
+mod file;
 pub mod handler;
 pub mod heartbeat;
 pub mod hub;

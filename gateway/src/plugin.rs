@@ -3,7 +3,8 @@
 //! - [`engine`](Engine): wasmtime's settings, the clock of deadlines, the linker
 //! - `contract`: the WIT contract in Rust types; `host`, `logging` and
 //!   `keyvalue`: what guests may ask of the gateway
-//! - `load`: from a file to a [`Generation`]; `cache`: compiled code on disk
+//! - `load`: from a file to a [`Generation`]; [`compiler`]: compiles in another process; `code` and
+//!   `cache`: what it makes, and where it is kept on disk
 //! - [`Registry`]: the plugins by name, their histories, the loader's thread
 //! - [`Slot`]: where the current generation is found; [`Pool`]: its instances on one shard
 //! - [`Guest`]: the [`Handler`](crate::handler::Handler) that connections call: a route's chain of
@@ -13,6 +14,8 @@
 pub mod builder;
 mod cache;
 mod call;
+mod code;
+pub mod compiler;
 mod context;
 mod contract;
 mod engine;
@@ -34,6 +37,7 @@ mod pins;
 mod pool;
 mod registry;
 mod slot;
+mod stamp;
 pub mod watcher;
 
 pub use contract::ContractError;

@@ -1,8 +1,6 @@
-//! Reloads and rollbacks by the API and by signal: the swap, the last good, the history, the cache.
+//! Reloads and rollbacks by the API and by signal: the swap, the last good, the history.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 
 use crate::client::Client;
 use crate::gateway::{Gateway, Setup};
@@ -163,6 +161,22 @@ async fn a_rollback_puts_the_generation_before_in_place() {
 }
 
 #[tokio::test]
+async fn a_rollback_after_a_rollback_goes_to_what_served_before() {
+    let gateway = unwatched("generation").start().await;
+    let mut client = gateway.connect("/").await;
+    assert_eq!(gateway.reload().await.json()["generation"], 2);
+    assert_eq!(rollback(&gateway, "").await, (200, 1));
+    assert_eq!(gateway.reload().await.json()["generation"], 3);
+    // 2 is kept, and was rolled back from: what served before 3 is 1.
+    assert_eq!(rollback(&gateway, "").await, (200, 1));
+    assert_eq!(client.ask("a").await, "1 a");
+    let path = "/plugins/generation/rollback";
+    assert_eq!(gateway.admin("POST", path).await.status, 409);
+    assert_eq!(rollback(&gateway, "?generation=2").await, (200, 2));
+    assert_eq!(rollback(&gateway, "").await, (200, 1));
+}
+
+#[tokio::test]
 async fn a_rollback_reaches_what_is_kept_and_says_what_that_is() {
     let gateway = unwatched("generation")
         .plugin("watch = false\nhistory = 2")
@@ -194,86 +208,4 @@ async fn rollback(gateway: &Gateway, query: &str) -> (u16, u64) {
     let answer = gateway.admin("POST", &path).await;
     let generation = answer.json()["generation"].as_u64();
     (answer.status, generation.expect("a number"))
-}
-
-/// A gateway that keeps compiled code in that directory.
-async fn cached(directory: &Path) -> Gateway {
-    let directory = directory
-        .to_str()
-        .expect("a temporary folder's name is text");
-    unwatched("generation")
-        .environment("TIDEGATE_ENGINE__CACHE", directory)
-        .start()
-        .await
-}
-
-/// The one file of compiled code.
-fn code(directory: &Path) -> PathBuf {
-    let entries = fs::read_dir(directory).expect("the directory is there");
-    let mut paths: Vec<_> = entries
-        .map(|entry| entry.expect("readable").path())
-        .collect();
-    assert_eq!(paths.len(), 1, "{paths:?}");
-    paths.remove(0)
-}
-
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).expect("it is there").mode() & 0o777
-}
-
-#[tokio::test]
-async fn a_second_start_uses_the_code_the_first_has_compiled() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let directory = folder.path().join("code");
-    drop(cached(&directory).await);
-    assert_eq!(mode(&directory), 0o700);
-    let file = code(&directory);
-    assert_eq!(mode(&file), 0o600);
-    let inode = || fs::metadata(&file).expect("it is there").ino();
-    let written = inode();
-    let gateway = cached(&directory).await;
-    // Whatever is compiled is written, as a new file.
-    assert_eq!(inode(), written);
-    let mut client = gateway.connect("/").await;
-    assert_eq!(client.ask("a").await, "1 a");
-    // Another component is another file.
-    gateway.put(&guests::variant("generation", 1));
-    assert_eq!(gateway.reload().await.status, 200);
-    assert_eq!(fs::read_dir(&directory).expect("it is there").count(), 2);
-}
-
-#[tokio::test]
-async fn damaged_code_is_not_run_but_replaced() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    drop(cached(folder.path()).await);
-    let file = code(folder.path());
-    let whole = fs::read(&file).expect("it can be read");
-    let mut flipped = whole.clone();
-    flipped[whole.len() / 2] ^= 1;
-    for damaged in [&flipped[..], &whole[..whole.len() / 2], b""] {
-        fs::write(&file, damaged).expect("it is ours");
-        let gateway = cached(folder.path()).await;
-        gateway.until_log("cached code is damaged").await;
-        let mut client = gateway.connect("/").await;
-        assert_eq!(client.ask("a").await, "1 a");
-        let mended = fs::read(code(folder.path())).expect("it can be read");
-        assert_eq!(mended.len(), whole.len());
-        let gateway = cached(folder.path()).await;
-        assert!(!gateway.log().contains("damaged"));
-    }
-}
-
-#[tokio::test]
-async fn a_directory_that_others_can_write_to_is_not_used() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let open = fs::Permissions::from_mode(0o777);
-    fs::set_permissions(folder.path(), open).expect("it is ours");
-    let gateway = cached(folder.path()).await;
-    gateway.until_log("compiled code is not cached").await;
-    gateway.until_log("chmod 700").await;
-    let mut client = gateway.connect("/").await;
-    assert_eq!(client.ask("a").await, "1 a");
-    assert_eq!(gateway.reload().await.json()["generation"], 2);
-    assert_eq!(client.ask("a").await, "2 a");
-    assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 0);
 }

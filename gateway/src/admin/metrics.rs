@@ -240,10 +240,21 @@ impl Snapshot {
             MetricType::Counter,
         )?;
         for plugin in &self.plugins {
-            for (result, count) in [("swapped", plugin.swaps), ("refused", plugin.refusals)] {
+            let refused = plugin.refusals.values().sum();
+            for (result, count) in [("swapped", plugin.swaps), ("refused", refused)] {
                 let count = ConstCounter::new(count);
                 let labels = [("plugin", &*plugin.name), ("result", result)];
                 count.encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Loads that were refused, by reason";
+        let mut metric =
+            encoder.encode_descriptor("plugin_load_refusals", help, None, MetricType::Counter)?;
+        for plugin in &self.plugins {
+            for reason in plugin::LoadError::REASONS {
+                let count = plugin.refusals.get(reason).copied().unwrap_or_default();
+                let labels = [("plugin", &*plugin.name), ("reason", reason)];
+                ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
             }
         }
         Ok(())

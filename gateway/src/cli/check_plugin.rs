@@ -1,6 +1,5 @@
 //! `tidegate check-plugin`: does to a component all that a load does, but for the swap.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,16 +16,17 @@ use crate::store::Store;
 pub fn run(path: &Path) -> Result<(), Error> {
     let Bench {
         engine,
+        config,
         plugin,
         store,
         runtime,
     } = bench(path)?;
-    let mut config = Config {
+    let config = Config {
+        engine: config,
         plugins: vec![plugin],
         ..Config::default()
     };
-    config.engine.cache = config::Cache::Off;
-    let registry = Registry::new(engine, &config, store)
+    let registry = Registry::new(engine, super::program(), &config, store)
         .map_err(|error| anyhow!("failed to start the loader: {error}"))?;
     runtime
         .block_on(registry.reload(0, false))
@@ -45,6 +45,7 @@ pub fn run(path: &Path) -> Result<(), Error> {
 /// What a component is tried on.
 pub(super) struct Bench {
     pub(super) engine: Arc<Engine>,
+    pub(super) config: config::Engine,
     pub(super) plugin: config::Plugin,
     pub(super) store: Arc<Store>,
     /// For its calls.
@@ -63,8 +64,11 @@ pub(super) fn bench(path: &Path) -> Result<Bench, Error> {
         path: path.to_owned(),
         ..config::Plugin::default()
     };
-    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let engine = Engine::new(1, PluginLimits::default().memory, threads)
+    let config = config::Engine {
+        cache: config::Cache::Off,
+        ..config::Engine::default()
+    };
+    let engine = Engine::new(1, PluginLimits::default().memory)
         .map_err(|error| anyhow!("failed to start the engine: {error:#}"))?;
     // Nothing is granted here, so nothing of a store is needed.
     let store = Store::open(&Config::default()).map_err(|error| anyhow!("{error}"))?;
@@ -74,6 +78,7 @@ pub(super) fn bench(path: &Path) -> Result<Bench, Error> {
     let runtime = runtime.map_err(|error| anyhow!("failed to start a runtime: {error}"))?;
     Ok(Bench {
         engine,
+        config,
         plugin,
         store,
         runtime,

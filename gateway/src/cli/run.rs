@@ -1,7 +1,6 @@
 //! `tidegate run`: the gateway with a configuration file.
 
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,8 +46,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let registry = registry(&config)?;
     // Before the first loads, so that no change falls in between.
     let _watch = watcher::watch(&registry).context("failed to watch the plugins' folders")?;
-    for (index, plugin) in registry.plugins().iter().enumerate() {
-        let loaded = registry.reload(index, false).await;
+    let loaded = tokio::select! {
+        loaded = registry.reload_all() => loaded,
+        // Whoever ends it now need not wait for a compilation.
+        () = signals.serve_until_end(&registry) => return Ok(()),
+    };
+    for (plugin, loaded) in registry.plugins().iter().zip(loaded) {
         loaded.map_err(|error| anyhow!("plugin {:?}: {error}", plugin.name()))?;
     }
     let config = Arc::new(config);
@@ -65,17 +68,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 /// The registry of the configured plugins, on an engine of their sizes, with their store.
 pub(super) fn registry(config: &Config) -> anyhow::Result<Arc<Registry>> {
     let store = Store::open(config)?;
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let threads = config.engine.compile_threads.unwrap_or(cores);
     let memory = config
         .plugins
         .iter()
         .map(|plugin| plugin.limits.memory)
         .max();
     let memory = memory.unwrap_or(PluginLimits::default().memory);
-    let engine = Engine::new(config.engine.instances, memory, threads)
+    let engine = Engine::new(config.engine.instances, memory)
         .map_err(|error| anyhow!("failed to start the engine: {error:#}"))?;
-    Registry::new(engine, config, store).context("failed to start the loader")
+    Registry::new(engine, super::program(), config, store).context("failed to start the loader")
 }
 
 /// Opens the public listener.
@@ -158,10 +159,10 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => {
-                    for index in 0..registry.plugins().len() {
-                        // A refusal is in the log and the plugin's status.
-                        let _ = registry.reload(index, false).await;
-                    }
+                    let registry = registry.clone();
+                    // In a task of its own: a load that takes long must not keep a signal waiting.
+                    // A refusal is in the log and the plugin's status.
+                    tokio::task::spawn_local(async move { registry.reload_all().await });
                 }
             }
         }

@@ -14,7 +14,15 @@ use crate::plugin::Registry;
 /// may look for, a grant or a setting, is not here.
 pub fn run(path: &Path) -> Result<(), Error> {
     let bench = check_plugin::bench(path)?;
-    let generation = Registry::inspect(&bench.engine, &bench.plugin, bench.store)
+    let generation = bench
+        .runtime
+        .block_on(Registry::inspect(
+            &bench.engine,
+            super::program(),
+            &bench.config,
+            &bench.plugin,
+            bench.store,
+        ))
         .map_err(|error| anyhow!("{error}"))?;
     let description = bench
         .runtime

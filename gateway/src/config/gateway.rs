@@ -184,13 +184,35 @@ pub struct Engine {
     /// each shard.
     #[serde(deserialize_with = "units::count::<_, _, 1, 10_000>")]
     pub instances: u32,
-    /// How many threads compile, 1 to 64. Default: one per core, because a reload is watched by
-    /// whoever made it; fewer leave more to the shards meanwhile. A compilation beyond them waits.
+    /// How many threads a compilation has, 1 to 64. Default: one per core, because a reload is
+    /// watched by whoever made it; fewer leave more to the shards meanwhile. They run at low
+    /// priority.
     #[serde(deserialize_with = "units::some_count::<_, _, 1, 64>")]
     pub compile_threads: Option<NonZeroUsize>,
+    /// How many components are compiled at once, 1 to 64, each in a process of its own. Default 4:
+    /// one that takes long leaves places for the other plugins, and all together hold no more than
+    /// four times `compile_memory`. A compilation beyond them waits, and no longer than
+    /// `load_timeout` lets those before it run.
+    #[serde(deserialize_with = "units::count::<_, _, 1, 64>")]
+    pub compiles: usize,
+    /// Bytes of memory that one compilation may take, from 64 MiB. Default `"1GiB"`: a Python guest
+    /// with its interpreter takes a third of it. Beyond it the load is refused and the last good
+    /// generation stays.
+    #[serde(deserialize_with = "units::size::<_, 67_108_864, 68_719_476_736>")]
+    pub compile_memory: usize,
+    /// How long a component may take to be read, and how long to be compiled. Default `"30s"`: a
+    /// Python guest takes five seconds on two cores, and six times that on a machine that is busy.
+    /// Then the load is refused and the last good generation stays.
+    #[serde(deserialize_with = "units::duration")]
+    pub load_timeout: Duration,
+    /// Bytes of a component's file, up to 1 GiB. Default `"64MiB"`: a Python guest with its
+    /// interpreter has 18 to 40 MB. A larger file is not read; the load is refused.
+    #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
+    pub component: usize,
     /// The directory of compiled code, so that a restart compiles nothing twice. Default: the
     /// user's cache directory. `"off"` keeps none. A relative path starts from the configuration
-    /// file's folder.
+    /// file's folder. Code is run as it is, so a directory that others could write to, or exchange
+    /// by a folder above it, is not used, and the log says so.
     pub cache: Cache,
 }
 
@@ -199,6 +221,10 @@ impl Default for Engine {
         Self {
             instances: 1000,
             compile_threads: None,
+            compiles: 4,
+            compile_memory: 1 << 30,
+            load_timeout: Duration::from_secs(30),
+            component: 64 << 20,
             cache: Cache::default(),
         }
     }

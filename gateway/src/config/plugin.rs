@@ -26,6 +26,11 @@ pub struct Plugin {
     /// Whether a change of the file is a reload. Default `true`: replacing the file is the simplest
     /// deployment. With `false` only the admin API and a signal reload.
     pub watch: bool,
+    /// How often the watched file is looked at although the system tells of no change. Default `"2s"`:
+    /// it tells of none for a file that is a mount of its own, or that another machine changes, and a
+    /// look costs microseconds. `"0s"` looks only when told.
+    #[serde(deserialize_with = "units::duration_or_zero")]
+    pub poll: Duration,
     /// How many generations are kept for a rollback, 1 to 32. Default 5: an afternoon's mistakes,
     /// at some megabytes of code each. The oldest beyond them is freed.
     #[serde(deserialize_with = "units::count::<_, _, 1, 32>")]
@@ -49,6 +54,7 @@ impl Default for Plugin {
             name: String::new(),
             path: PathBuf::new(),
             watch: true,
+            poll: Duration::from_secs(2),
             history: 5,
             on_refused_state: OnRefusedState::default(),
             limits: PluginLimits::default(),

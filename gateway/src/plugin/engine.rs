@@ -1,7 +1,5 @@
-//! The engine all plugins share: wasmtime's settings, the clock of deadlines, the linker, and
-//! the threads that compile.
+//! The engine all plugins share: wasmtime's settings, the clock of deadlines and the linker.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -26,23 +24,21 @@ const KEEP_RESIDENT: usize = 1 << 20;
 const WARM_SLOTS: u32 = 32;
 /// A std guest in Rust is three core instances (itself and two shims); others have a few more.
 const CORE_INSTANCES_EACH: u32 = 8;
-/// The nice value of threads that compile: events go first.
+/// The nice value of what compiles and loads: events go first.
 const COMPILE_NICE: i32 = 10;
 
 /// The engine all plugins share.
 pub struct Engine {
     engine: wasmtime::Engine,
     linker: Linker<Context>,
-    compilers: rayon::ThreadPool,
     instances: u32,
     /// Last, so that the ticker ends after everything else here is gone.
     _ticker: Ticker,
 }
 
 impl Engine {
-    /// An engine for at most `instances` instances at once of at most `memory` bytes each, that
-    /// compiles on that many threads.
-    pub fn new(instances: u32, memory: usize, compile_threads: NonZeroUsize) -> Result<Arc<Self>> {
+    /// An engine for at most `instances` instances at once of at most `memory` bytes each.
+    pub fn new(instances: u32, memory: usize) -> Result<Arc<Self>> {
         let engine = wasmtime::Engine::new(&settings(instances, memory))?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -51,25 +47,13 @@ impl Engine {
         host::add_to_linker(&mut linker)?;
         keyvalue::add_to_linker(&mut linker)?;
         outgoing::add_to_linker(&mut linker)?;
-        let compilers = rayon::ThreadPoolBuilder::new()
-            .num_threads(compile_threads.get())
-            .thread_name(|index| format!("compile-{index}"))
-            .start_handler(|_| lower_priority())
-            .build()?;
         let ticker = Ticker::start(engine.weak());
         Ok(Arc::new(Self {
             engine,
             linker,
-            compilers,
             instances,
             _ticker: ticker,
         }))
-    }
-
-    /// Compiles a component. Takes from 10 ms to seconds: never call it on a shard.
-    pub(super) fn compile(&self, bytes: &[u8]) -> Result<Component> {
-        self.compilers
-            .install(|| Component::new(&self.engine, bytes))
     }
 
     /// Links a component with all that the gateway offers.
@@ -110,14 +94,27 @@ fn settings(instances: u32, memory: usize) -> Config {
         // Without the scan all that is kept would have to be cleared, touched or not.
         pool.linear_memory_keep_resident(KEEP_RESIDENT);
     }
+    let mut config = code_settings();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// The settings that compiled code depends on: those of the engine that runs it and of the one that
+/// compiles it, in another process. Whatever else wasmtime compiles into code (reservations and
+/// guards of memory among it) must be set here for both, or no code will load.
+fn code_settings() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
         // Our interfaces are synchronous; the machinery for concurrent calls would cost each call
         // 0.3-0.9 µs.
-        .concurrency_support(false)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        .concurrency_support(false);
     config
+}
+
+/// An engine that compiles and runs nothing.
+pub(super) fn for_compilation() -> Result<wasmtime::Engine> {
+    wasmtime::Engine::new(&code_settings())
 }
 
 pub(super) fn lower_priority() {

@@ -1,32 +1,33 @@
 //! The plugins by name, each with its slot, its history and the state of its loads.
 //!
-//! All loads happen one after another on one thread of their own. Whatever goes wrong there, the
-//! slot keeps what it has (G4).
+//! Loads happen on a thread of their own, side by side. Whatever goes wrong there, the slot keeps
+//! what it has (G4).
 
+mod history;
 mod loader;
+mod plugin;
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, oneshot};
 
-use super::cache::Cache;
 use super::engine::Engine;
-use super::generation::{Digest, Generation, Identity};
-use super::load::{self, LoadError};
-use super::namespace::Namespace;
-use super::slot::Slot;
+use super::generation::{Digest, Generation};
+use super::load::{LoadError, Maker};
 use crate::config::{self, Config, SharedTopic};
 use crate::store::Store;
 
-use loader::{Load, Loader};
+use loader::{Load, Loader, Outcome};
 
-/// Loads that may wait for the loader. A plugin needs one; more only come from a caller in a loop,
-/// who is told so.
+pub use plugin::{Plugin, Status};
+
+/// Callers that may wait for a plugin's next load. They share it, so one place would do; more only
+/// come from callers in a loop, who are told so.
 const LOADS_MAX: usize = 64;
+/// Threads of the loader beside those that read files: name look-ups for a self-check's requests.
+const THREADS_SPARE: usize = 4;
 /// Notices a slow listener may be behind before it misses some.
 const NOTICES_MAX: usize = 256;
 
@@ -72,9 +73,10 @@ pub enum ReloadError {
     Unknown(String),
     /// The file did not become a generation.
     #[error(transparent)]
-    Load(#[from] LoadError),
-    /// Too many loads are waiting.
-    #[error("{LOADS_MAX} loads are waiting already: try again later")]
+    Load(#[from] Arc<LoadError>),
+    /// Too many callers are waiting. The load that they wait for has not begun, so it will see
+    /// whatever this caller saw.
+    #[error("{LOADS_MAX} callers are waiting for the plugin's next load already: try again later")]
     Busy,
     /// There is nothing to go back to.
     #[error("no generation {wanted} of {plugin:?} is kept: {kept}")]
@@ -93,105 +95,65 @@ pub struct Registry {
     plugins: Vec<Plugin>,
     shared: Vec<SharedTopic>,
     store: Arc<Store>,
-    loads: mpsc::Sender<Load>,
     notices: broadcast::Sender<Notice>,
-}
-
-/// One plugin of the configuration.
-pub struct Plugin {
-    identity: Identity,
-    path: PathBuf,
-    watched: bool,
-    keep: usize,
-    slot: Arc<Slot>,
-    pinned: Arc<AtomicUsize>,
-    /// Written by loads and rollbacks, read by the admin side; no event touches it.
-    record: Mutex<Record>,
-}
-
-#[derive(Default)]
-struct Record {
-    /// The last good generations by number, the current one among them.
-    history: VecDeque<Arc<Generation>>,
-    last_number: u64,
-    last_error: Option<(SystemTime, String)>,
-    swaps: u64,
-    refusals: u64,
-}
-
-/// What the admin side shows of a plugin.
-#[derive(Clone, Debug)]
-pub struct Status {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its file.
-    pub path: PathBuf,
-    /// The current generation, with digest and time of its load.
-    pub current: Option<(u64, Digest, SystemTime)>,
-    /// The generations that can be rolled back to, the current one among them.
-    pub kept: Vec<u64>,
-    /// When the last refused load was, and why; none once a load has succeeded after it.
-    pub last_error: Option<(SystemTime, String)>,
-    /// Generations that took over, rollbacks included.
-    pub swaps: u64,
-    /// Loads that were refused.
-    pub refusals: u64,
-    /// Connections that stay with earlier generations, because a later one refused their state.
-    pub pinned: usize,
 }
 
 impl Registry {
     /// The registry of the configured plugins; nothing is loaded yet. Starts the loader's thread.
+    /// `program` is this very build of `tidegate`, which compiles.
     pub fn new(
         engine: Arc<Engine>,
+        program: &Path,
         config: &Config,
         store: Arc<Store>,
     ) -> std::io::Result<Arc<Self>> {
-        let (loads, waiting) = mpsc::channel(LOADS_MAX);
         let (notices, _) = broadcast::channel(NOTICES_MAX);
-        let plugins = config
-            .plugins
-            .iter()
-            .enumerate()
-            .map(|(owner, plugin)| Plugin::new(owner, plugin, &config.topics, store.clone()));
+        let plugins = config.plugins.iter().enumerate();
+        let (plugins, waiting): (Vec<_>, Vec<_>) = plugins
+            .map(|(owner, plugin)| Plugin::new(owner, plugin, &config.topics, store.clone()))
+            .unzip();
         let registry = Arc::new(Self {
-            plugins: plugins.collect(),
+            plugins,
             shared: config.topics.clone(),
-            store: store.clone(),
-            loads,
+            store,
             notices,
         });
-        let cache = Cache::open(&config.engine.cache, engine.wasmtime());
         // A new generation's own check may send HTTP requests.
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(registry.plugins.len() + Maker::THREADS + THREADS_SPARE)
             .enable_all()
             .build()?;
-        let loader = Loader {
-            engine,
-            cache,
-            registry: Arc::downgrade(&registry),
-            waiting,
-        };
+        let maker = Maker::new(engine, program.to_owned(), &config.engine);
+        let of = Arc::downgrade(&registry);
         std::thread::Builder::new()
             .name("loader".to_owned())
             .spawn(move || {
                 super::engine::lower_priority();
-                runtime.block_on(loader.run());
+                let loader = Loader {
+                    maker,
+                    registry: of,
+                };
+                tokio::task::LocalSet::new().block_on(&runtime, loader.run(waiting));
+                // A read that hangs is not waited for.
+                runtime.shutdown_background();
             })?;
         Ok(registry)
     }
 
     /// A generation of a plugin's file that is neither started nor checked: to be looked at only,
     /// with nothing around it that it may need.
-    pub fn inspect(
+    pub async fn inspect(
         engine: &Arc<Engine>,
+        program: &Path,
+        config: &config::Engine,
         plugin: &config::Plugin,
         store: Arc<Store>,
     ) -> Result<Generation, LoadError> {
-        let cache = Cache::open(&config::Cache::Off, engine.wasmtime());
-        let plugin = Plugin::new(0, plugin, &[], store);
-        let bytes = load::read(&plugin.path)?;
-        load::link(engine, &cache, plugin.identity, 1, &plugin.path, &bytes)
+        let maker = Maker::new(engine.clone(), program.to_owned(), config);
+        let (plugin, _) = Plugin::new(0, plugin, &[], store);
+        let place = Arc::new(tokio::sync::Semaphore::new(1));
+        let source = maker.read(&plugin.path, &place).await?;
+        maker.link(plugin.identity, 1, &plugin.path, source).await
     }
 
     /// The plugins, in the configuration's order.
@@ -226,45 +188,51 @@ impl Registry {
     /// Loads a plugin's file and puts it in place; with `only_changes`, only if its bytes differ
     /// from those that were last loaded: touching the file does not undo a rollback.
     pub async fn reload(&self, plugin: usize, only_changes: bool) -> Result<Reload, ReloadError> {
+        answer(self.request(plugin, only_changes)).await
+    }
+
+    /// Loads the files of all plugins, side by side; the results are in their order.
+    pub async fn reload_all(&self) -> Vec<Result<Reload, ReloadError>> {
+        let loads = 0..self.plugins.len();
+        let asked: Vec<_> = loads.map(|plugin| self.request(plugin, false)).collect();
+        let mut results = Vec::new();
+        for load in asked {
+            results.push(answer(load).await);
+        }
+        results
+    }
+
+    /// Asks for a load.
+    fn request(&self, plugin: usize, only_changes: bool) -> Option<oneshot::Receiver<Outcome>> {
         let (answer, answered) = oneshot::channel();
         let load = Load {
-            plugin,
             only_changes,
             requested: Instant::now(),
             answer,
         };
-        self.loads.try_send(load).map_err(|_| ReloadError::Busy)?;
-        let answer = answered.await.map_err(|_| ReloadError::Busy)?;
-        Ok(answer?)
+        let sent = self.plugins[plugin].loads.try_send(load);
+        sent.ok().map(|()| answered)
     }
 
-    /// Puts a kept generation in place: `wanted`, or the one before the current.
+    /// Puts a kept generation in place: `wanted`, or the one that served before the current.
     pub fn rollback(&self, plugin: usize, wanted: Option<u64>) -> Result<u64, ReloadError> {
         let plugin = &self.plugins[plugin];
         let requested = Instant::now();
         let mut record = plugin.record();
-        let current = plugin
-            .slot
-            .current()
-            .map_or(0, |generation| generation.number());
-        let found = record.history.iter().rev().find(|kept| match wanted {
-            Some(wanted) => kept.number() == wanted,
-            None => kept.number() < current,
-        });
-        let Some(generation) = found.cloned() else {
-            let numbers: Vec<_> = record
-                .history
-                .iter()
-                .map(|kept| kept.number().to_string())
-                .collect();
+        let Some((number, generation)) = record.history.roll_back(wanted) else {
+            let current = plugin.slot.current();
+            let current = current.map_or(0, |generation| generation.number());
+            let numbers = record.history.numbers();
+            let numbers: Vec<_> = numbers.iter().map(u64::to_string).collect();
             return Err(ReloadError::NotKept {
                 plugin: plugin.identity.name.to_string(),
-                wanted: wanted
-                    .map_or_else(|| format!("before {current}"), |wanted| wanted.to_string()),
+                wanted: wanted.map_or_else(
+                    || format!("that served before {current}"),
+                    |wanted| wanted.to_string(),
+                ),
                 kept: format!("kept are {}", numbers.join(", ")),
             });
         };
-        let number = generation.number();
         record.swaps += 1;
         self.put(plugin, generation, requested, true);
         Ok(number)
@@ -297,105 +265,9 @@ impl Registry {
     }
 }
 
-impl Plugin {
-    fn new(
-        owner: usize,
-        config: &config::Plugin,
-        shared: &[SharedTopic],
-        store: Arc<Store>,
-    ) -> Self {
-        let limits = Arc::new(config.limits.clone());
-        Self {
-            identity: Identity {
-                name: config.name.as_str().into(),
-                owner,
-                limits,
-                grants: Arc::new(config.grants.clone()),
-                topics: Arc::new(Namespace::new(owner, shared, &config.grants.topics)),
-                settings: Arc::new(config.config.clone()),
-                store,
-                on_refused_state: config.on_refused_state,
-            },
-            path: config.path.clone(),
-            watched: config.watch,
-            keep: config.history,
-            slot: Arc::default(),
-            pinned: Arc::default(),
-            record: Mutex::default(),
-        }
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &Arc<str> {
-        &self.identity.name
-    }
-
-    /// Its index in the configuration.
-    pub fn owner(&self) -> usize {
-        self.identity.owner
-    }
-
-    /// The file it is loaded from.
-    pub fn path(&self) -> &PathBuf {
-        &self.path
-    }
-
-    /// Whether that file is watched for changes.
-    pub fn is_watched(&self) -> bool {
-        self.watched
-    }
-
-    /// Where its current generation is found.
-    pub fn slot(&self) -> &Arc<Slot> {
-        &self.slot
-    }
-
-    /// How many connections stay with earlier generations, because a later one refused their state.
-    pub fn pinned(&self) -> &Arc<AtomicUsize> {
-        &self.pinned
-    }
-
-    /// Its limits.
-    pub fn limits(&self) -> &config::PluginLimits {
-        &self.identity.limits
-    }
-
-    /// What there is to show of it.
-    pub fn status(&self) -> Status {
-        let record = self.record();
-        let current = self.slot.current();
-        Status {
-            name: self.identity.name.clone(),
-            path: self.path.clone(),
-            current: current.map(|current| (current.number(), current.digest(), current.loaded())),
-            kept: record.history.iter().map(|kept| kept.number()).collect(),
-            last_error: record.last_error.clone(),
-            swaps: record.swaps,
-            refusals: record.refusals,
-            pinned: self.pinned.load(Ordering::Relaxed),
-        }
-    }
-
-    fn record(&self) -> MutexGuard<'_, Record> {
-        // A panic elsewhere must not take the admin side down with it; the record is whole after
-        // every statement.
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Record {
-    fn accept(&mut self, generation: Arc<Generation>, keep: usize) {
-        self.last_number = generation.number();
-        self.last_error = None;
-        self.swaps += 1;
-        self.history.push_back(generation);
-        while self.history.len() > keep {
-            self.history.pop_front();
-        }
-    }
-
-    fn refuse(&mut self, words: String) {
-        self.last_error = Some((SystemTime::now(), words));
-        self.refusals += 1;
-    }
+/// Waits for a load that was asked for, if there was a place.
+async fn answer(asked: Option<oneshot::Receiver<Outcome>>) -> Result<Reload, ReloadError> {
+    let answered = asked.ok_or(ReloadError::Busy)?;
+    // The loader answers each; it is gone only when the process is about to be.
+    Ok(answered.await.map_err(|_| ReloadError::Busy)??)
 }

@@ -234,3 +234,113 @@ async fn a_file_that_is_not_watched_is_loaded_when_asked_for() {
     assert_eq!(gateway.reload().await.json()["generation"], 2);
     assert_eq!(client.ask("a").await, "2 a");
 }
+
+#[tokio::test]
+async fn a_file_of_the_same_length_and_time_is_loaded() {
+    let (gateway, mut client) = watching().await;
+    gateway.put(&variant(2));
+    gateway.until_generation(2).await;
+    let written = fs::metadata(gateway.component()).and_then(|file| file.modified());
+    let file = File::options().write(true).open(gateway.component());
+    let file = file.expect("it is ours");
+    (&file).write_all(&variant(3)).expect("it can be written");
+    let time = written.expect("the system keeps times");
+    file.set_modified(time).expect("it is ours");
+    drop(file);
+    gateway.until_generation(3).await;
+    assert_eq!(client.ask("a").await, "3 a");
+}
+
+#[tokio::test]
+async fn a_link_within_the_target_of_a_link_is_loaded() {
+    let root = tempfile::tempdir().expect("a folder can be made");
+    let elsewhere = tempfile::tempdir().expect("a folder can be made");
+    // current -> elsewhere/latest -> elsewhere/1: the path names no folder in which `latest` is.
+    let release = |generation: u8| {
+        let release = elsewhere.path().join(generation.to_string());
+        fs::create_dir(&release).expect("its place is free");
+        fs::write(release.join("p.wasm"), variant(generation)).expect("its place is free");
+        symlink(&release, elsewhere.path().join("next")).expect("its place is free");
+        let latest = elsewhere.path().join("latest");
+        fs::rename(elsewhere.path().join("next"), latest).expect("it is there");
+    };
+    release(1);
+    let current = root.path().join("current");
+    symlink(elsewhere.path().join("latest"), &current).expect("its place is free");
+    let (gateway, mut client) = from(&current.join("p.wasm")).await;
+    for generation in 2..=3 {
+        release(generation);
+        gateway.until_generation(generation.into()).await;
+        assert_eq!(client.ask("a").await, format!("{generation} a"));
+    }
+}
+
+/// Whether this machine lets us have namespaces of our own.
+fn can_unshare() -> bool {
+    let tried = std::process::Command::new("unshare")
+        .args(["-Urm", "true"])
+        .status();
+    let can = tried.is_ok_and(|status| status.success());
+    if !can {
+        eprintln!("not tested: `unshare -Urm` is not allowed here");
+    }
+    can
+}
+
+#[tokio::test]
+async fn a_file_that_is_a_mount_of_its_own_is_loaded() {
+    if !can_unshare() {
+        return;
+    }
+    let host = tempfile::tempdir().expect("a folder can be made");
+    let mounted = host.path().join("mounted.wasm");
+    fs::write(&mounted, variant(1)).expect("its place is free");
+    let script = format!("mount --bind {mounted:?} plugin.wasm && exec \"$@\"");
+    let gateway = Gateway::with("generation")
+        .within(&["unshare", "-Urm", "sh", "-c", &script, "sh"])
+        .start()
+        .await;
+    let mut client = gateway.connect("/").await;
+    // No event comes of this in the folder that is watched.
+    fs::write(&mounted, variant(2)).expect("it is ours");
+    gateway.until_generation(2).await;
+    assert_eq!(client.ask("a").await, "2 a");
+}
+
+#[tokio::test]
+async fn without_inotify_the_gateway_serves_says_so_and_looks() {
+    if !can_unshare() {
+        return;
+    }
+    let script = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$@\"";
+    let gateway = Gateway::with("generation")
+        .within(&["unshare", "-Ur", "sh", "-c", script, "sh"])
+        .start()
+        .await;
+    gateway.until_log("fs.inotify.max_user_instances").await;
+    gateway.until_log("`watch = false`").await;
+    let mut client = gateway.connect("/").await;
+    assert_eq!(client.ask("a").await, "1 a");
+    gateway.put(&variant(2));
+    gateway.until_generation(2).await;
+    assert_eq!(client.ask("a").await, "2 a");
+}
+
+#[tokio::test]
+async fn a_change_while_a_load_is_busy_is_not_lost() {
+    let (gateway, mut client) = watching().await;
+    // Callers in a loop, beyond the places there are.
+    let asked = (0..100).map(|_| gateway.reload());
+    let busy = futures_util::future::join_all(asked);
+    let change = async { gateway.put(&variant(9)) };
+    tokio::join!(busy, change);
+    let wanted = variant(9);
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(&wanted);
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    gateway
+        .until_status("the new file", |status| {
+            status["digest"] == format!("sha256:{digest}")
+        })
+        .await;
+    assert!(client.ask("a").await.ends_with(" a"));
+}

@@ -26,6 +26,7 @@ pub struct Setup {
     /// The other plugins of the chain: name, lines of `[[plugin]]`, and whether it is in front.
     others: Vec<(String, String, bool)>,
     environment: Vec<(String, String)>,
+    within: Vec<String>,
 }
 
 impl Setup {
@@ -42,6 +43,7 @@ impl Setup {
             more: String::new(),
             others: Vec::new(),
             environment: Vec::new(),
+            within: Vec::new(),
         }
     }
 
@@ -108,6 +110,12 @@ impl Setup {
         self
     }
 
+    /// A program that is run with the gateway's command as its arguments, and becomes it.
+    pub fn within(mut self, program: &[&str]) -> Self {
+        self.within = program.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
     /// Starts the gateway; returns when it is ready.
     pub async fn start(self) -> Gateway {
         let folder = tempfile::tempdir().expect("a folder can be made");
@@ -157,8 +165,12 @@ impl Setup {
         }
         let config = folder.path().join("tidegate.toml");
         std::fs::write(&config, self.config()).expect("a file can be written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let gateway = env!("CARGO_BIN_EXE_tidegate").to_owned();
+        let mut words = self.within.iter().cloned().chain([gateway]);
+        let mut command = Command::new(words.next().expect("one at least"));
         command
+            .args(words)
+            .current_dir(folder)
             .args(["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .arg("--config")
             .arg(config)

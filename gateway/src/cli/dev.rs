@@ -103,8 +103,7 @@ async fn serve(builder: &Builder, config: Config, plugin: usize) -> anyhow::Resu
     let listener = run::listen(config.server.listen)?;
     let registry = run::registry(&config)?;
     // Before the first build, so that no save falls in between.
-    let sources = Sources::watch(builder)
-        .with_context(|| format!("failed to watch {:?}", builder.folder()))?;
+    let sources = Sources::watch(builder);
     let _watch = watcher::watch(&registry).context("failed to watch the plugins' folders")?;
     let about = About {
         source: displayed(builder.source()),

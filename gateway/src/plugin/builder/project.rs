@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{BuildError, TARGET, tool};
+use crate::file;
+
+/// Bytes of a manifest that are looked at for a suggestion.
+const MANIFEST_MAX: u64 = 1 << 20;
 
 /// The package in a folder, and its workspace.
 #[derive(Clone, Debug)]
@@ -210,7 +214,8 @@ fn advice(folder: &Path) -> String {
 
 /// A guess that needs no cargo; it only decides on what is suggested.
 fn builds_cdylib(folder: &Path) -> bool {
-    fs::read_to_string(folder.join("Cargo.toml")).is_ok_and(|manifest| manifest.contains("cdylib"))
+    let manifest = file::read(&folder.join("Cargo.toml"), MANIFEST_MAX).unwrap_or_default();
+    String::from_utf8_lossy(&manifest).contains("cdylib")
 }
 
 #[cfg(test)]

@@ -1,35 +1,61 @@
 //! The files a build is made of, watched for changes.
+//!
+//! An event only says that something may have happened; a change is other contents. And a build may
+//! write among its own sources (a build script that generates code does): what changes in one build
+//! after another, with nobody else at work, is the builds' own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use super::Builder;
 
+mod filter;
+mod snapshot;
+
+use filter::Filter;
+use snapshot::Snapshot;
+
 /// Editors save in several steps and formatters follow: a save is over after so long without one.
 const QUIET: Duration = Duration::from_millis(50);
 /// A folder in which something happens all the time counts as changed after this all the same.
 const QUIET_MAX: Duration = Duration::from_secs(1);
+/// How often sources are looked at without an event: none comes from another machine's file system,
+/// nor when the system has no watches left.
+const POLL: Duration = Duration::from_secs(2);
+/// Looks take at most this part of the time.
+const POLL_SHARE: u32 = 50;
+/// In how many builds without a pause a file changes before it is the builds' own.
+const OWN_AFTER: u32 = 3;
 
 /// The sources of all that a builder builds and of its dependencies on this machine, until dropped.
 ///
 /// What matters is that something changed, not how often: changes during a build are one change
 /// after it.
 pub struct Sources {
-    watcher: RecommendedWatcher,
+    watcher: Option<RecommendedWatcher>,
     filter: Filter,
     /// Folders with a watch, by inode: one that was replaced, as git does, needs another.
     watched: HashMap<PathBuf, u64>,
     events: mpsc::Receiver<()>,
+    /// Where no watcher has one, so that the events never end.
+    _sender: mpsc::Sender<()>,
+    /// What the last build began with.
+    built: Arc<Snapshot>,
+    /// In how many builds in a row each file has changed.
+    streaks: HashMap<PathBuf, u32>,
+    poll: Duration,
 }
 
 impl Sources {
-    /// Starts watching what `builder` builds from.
-    pub fn watch(builder: &Builder) -> notify::Result<Self> {
+    /// Starts watching what `builder` builds from. Where the system does not tell of changes, the log
+    /// says so, and they are found a little later.
+    pub fn watch(builder: &Builder) -> Self {
         let mut roots: Vec<_> = builder
             .components()
             .flat_map(|each| each.roots.clone())
@@ -41,28 +67,73 @@ impl Sources {
             target_folder: builder.project.target_folder.clone(),
         };
         let (sender, events) = mpsc::channel(1);
-        let relevant = filter.clone();
+        let (relevant, to) = (filter.clone(), sender.clone());
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| relevant.is_change(&event)) {
                 // A full channel already says that there is something to build.
-                let _ = sender.try_send(());
+                let _ = to.try_send(());
             }
-        })?;
+        });
+        let watcher = watcher.inspect_err(|error| {
+            tracing::warn!("the system tells of no saves ({error}): sources are looked at every few seconds instead: raise the sysctls fs.inotify.max_user_instances and fs.inotify.max_user_watches");
+        });
         let mut sources = Self {
-            watcher,
+            watcher: watcher.ok(),
+            built: Arc::new(Snapshot::take(&filter, &Snapshot::default())),
             filter,
             watched: HashMap::new(),
             events,
+            _sender: sender,
+            streaks: HashMap::new(),
+            poll: POLL,
         };
-        sources.cover()?;
-        Ok(sources)
+        sources.cover();
+        // What was saved before the watches stood is in the first build.
+        sources.built = Arc::new(Snapshot::take(&sources.filter, &sources.built));
+        sources
     }
 
-    /// Waits for the next save, and for its end. One that came while nobody waited counts.
+    /// Waits, after a build, for the next save and for its end. One that came during the build counts.
     pub async fn changed(&mut self) {
-        if self.events.recv().await.is_none() {
-            // Only the watcher's end closes the channel, and we own the watcher.
-            std::future::pending::<()>().await;
+        let during = self.look().await;
+        if self.is_news(during) {
+            return;
+        }
+        loop {
+            self.may_have_changed().await;
+            self.cover();
+            let saved = self.look().await;
+            if !saved.is_empty() {
+                // Somebody is at work, so what builds did before proves nothing.
+                self.streaks.clear();
+                return;
+            }
+        }
+    }
+
+    /// Whether what changed during a build calls for another.
+    fn is_news(&mut self, during: BTreeSet<PathBuf>) -> bool {
+        self.streaks.retain(|path, _| during.contains(path));
+        let mut is_news = false;
+        for path in during {
+            let streak = self.streaks.entry(path.clone()).or_default();
+            *streak += 1;
+            is_news |= *streak < OWN_AFTER;
+            if *streak == OWN_AFTER {
+                tracing::warn!(path = %path.display(), "the file changes in every build, so that is no reason for another one: let the build script write it to OUT_DIR");
+            }
+        }
+        is_news
+    }
+
+    /// Waits until something may have been saved, and for the end of it.
+    async fn may_have_changed(&mut self) {
+        // No event in time is a reason to look too. The events never end, as the sender is here.
+        if tokio::time::timeout(self.poll, self.events.recv())
+            .await
+            .is_err()
+        {
+            return;
         }
         let begun = tokio::time::Instant::now();
         while begun.elapsed() < QUIET_MAX
@@ -70,144 +141,60 @@ impl Sources {
                 .await
                 .is_ok()
         {}
-        if let Err(error) = self.cover() {
-            tracing::warn!("failed to watch a new folder: {error}; saves in it are not noticed");
-        }
+    }
+
+    /// The files that changed since the last look.
+    async fn look(&mut self) -> BTreeSet<PathBuf> {
+        let (filter, before) = (self.filter.clone(), self.built.clone());
+        let look = move || {
+            let begun = Instant::now();
+            let now = Snapshot::take(&filter, &before);
+            let changes = now.changes(&before);
+            (now, changes, begun.elapsed())
+        };
+        let Ok((now, changes, took)) = tokio::task::spawn_blocking(look).await else {
+            // A panic in it has been told; the next look may go well.
+            return BTreeSet::new();
+        };
+        self.built = Arc::new(now);
+        self.poll = POLL.max(took * POLL_SHARE);
+        changes
     }
 
     /// Watches all folders of sources. The folder for what cargo builds is often among them and
     /// has thousands of its own, so a root is watched by its parts.
-    fn cover(&mut self) -> notify::Result<()> {
+    fn cover(&mut self) {
         for root in self.filter.roots.clone() {
-            self.add(&root, RecursiveMode::NonRecursive)?;
+            self.add(&root, RecursiveMode::NonRecursive);
             let entries = std::fs::read_dir(&root).into_iter().flatten();
             for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
                 if path.is_dir() && self.filter.is_source(&path) {
-                    self.add(&path, RecursiveMode::Recursive)?;
+                    self.add(&path, RecursiveMode::Recursive);
                 }
             }
         }
-        Ok(())
     }
 
-    fn add(&mut self, folder: &Path, mode: RecursiveMode) -> notify::Result<()> {
+    fn add(&mut self, folder: &Path, mode: RecursiveMode) {
         // One that is gone again is no longer of interest.
-        let Ok(metadata) = folder.metadata() else {
-            return Ok(());
+        let (Some(watcher), Ok(metadata)) = (&mut self.watcher, folder.metadata()) else {
+            return;
         };
+        // One that cannot be watched is told of once.
         if self.watched.insert(folder.to_owned(), metadata.ino()) == Some(metadata.ino()) {
-            return Ok(());
+            return;
         }
-        self.watcher.watch(folder, mode)
+        if let Err(error) = watcher.watch(folder, mode) {
+            let folder = folder.display();
+            tracing::warn!(%folder, "failed to watch a folder: {error}; saves in it are found a little later: raise the sysctl fs.inotify.max_user_watches");
+        }
     }
-}
-
-/// Tells sources from everything else in their folders.
-#[derive(Clone, Debug)]
-struct Filter {
-    roots: Vec<PathBuf>,
-    target_folder: PathBuf,
-}
-
-impl Filter {
-    fn is_change(&self, event: &notify::Event) -> bool {
-        // The compiler reads these files. And when the system lost count of events, it names none.
-        !event.kind.is_access()
-            && (event.need_rescan() || event.paths.iter().any(|path| self.is_source(path)))
-    }
-
-    fn is_source(&self, path: &Path) -> bool {
-        // Roots may lie in one another; the innermost counts.
-        let inside = self
-            .roots
-            .iter()
-            .filter_map(|root| path.strip_prefix(root).ok());
-        let Some(inside) = inside.min_by_key(|inside| inside.components().count()) else {
-            return false;
-        };
-        let mut names = inside
-            .components()
-            .map(|part| part.as_os_str().to_string_lossy());
-        !path.starts_with(&self.target_folder)
-            && !inside.starts_with("target")
-            && !names.any(|name| is_hidden(&name) || is_of_an_editor(&name))
-            // Cargo writes it in a plugin's first build, which would make a second of it.
-            && inside != Path::new("Cargo.lock")
-    }
-}
-
-fn is_hidden(name: &str) -> bool {
-    name.starts_with('.')
-}
-
-/// Whether an editor keeps such files beside those it edits: backups, Emacs's and JetBrains's
-/// unsaved text, and what vim writes to see whether it may.
-fn is_of_an_editor(name: &str) -> bool {
-    name.ends_with('~')
-        || name == "4913"
-        || name.contains("___jb_")
-        || (name.starts_with('#') && name.ends_with('#'))
 }
 
 #[cfg(test)]
 mod tests {
-    use notify::event::{AccessKind, CreateKind, EventKind};
-
     use super::super::project::{Component, Project};
     use super::*;
-
-    fn filter() -> Filter {
-        Filter {
-            roots: vec!["/w/chat".into(), "/w".into()],
-            target_folder: "/w/out".into(),
-        }
-    }
-
-    #[test]
-    fn what_a_build_is_made_of_is_source() {
-        for path in [
-            "Cargo.toml",
-            "src/lib.rs",
-            "build.rs",
-            "src/target/mod.rs",
-            "words.txt",
-        ] {
-            assert!(
-                filter().is_source(&Path::new("/w/chat").join(path)),
-                "{path}"
-            );
-        }
-        assert!(filter().is_source(Path::new("/w/words/src/lib.rs")));
-    }
-
-    #[test]
-    fn what_tools_leave_is_not() {
-        for path in [
-            "target/release/chat.wasm",
-            ".git/index",
-            "src/.lib.rs.swp",
-            "src/.#lib.rs",
-            "src/lib.rs~",
-            "src/#lib.rs#",
-            "src/4913",
-            "src/lib.rs___jb_tmp___",
-            "Cargo.lock",
-        ] {
-            assert!(
-                !filter().is_source(&Path::new("/w/chat").join(path)),
-                "{path}"
-            );
-        }
-        assert!(!filter().is_source(Path::new("/w/out/release/chat.wasm")));
-        assert!(!filter().is_source(Path::new("/elsewhere/src/lib.rs")));
-    }
-
-    #[test]
-    fn reading_a_source_is_no_change() {
-        let event = |kind| notify::Event::new(kind).add_path("/w/chat/src/lib.rs".into());
-        assert!(filter().is_change(&event(EventKind::Create(CreateKind::File))));
-        assert!(!filter().is_change(&event(EventKind::Access(AccessKind::Read))));
-    }
 
     #[tokio::test]
     async fn a_save_in_several_steps_is_one_change() {
@@ -229,11 +216,82 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let mut sources = sources_of(&root);
+        // Only an event can tell in time.
+        sources.poll = Duration::from_secs(3600);
         std::fs::create_dir(root.join("src")).unwrap();
-        sources.changed().await;
+        sources.may_have_changed().await;
+        sources.cover();
         std::fs::write(root.join("src/lib.rs"), "a").unwrap();
-        let noticed = tokio::time::timeout(Duration::from_secs(5), sources.changed()).await;
-        assert!(noticed.is_ok());
+        sources.may_have_changed().await;
+        assert_eq!(sources.look().await.len(), 1);
+    }
+
+    /// A package with a source, and what watches it.
+    fn package() -> (tempfile::TempDir, PathBuf, Sources) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("src")).unwrap();
+        std::fs::write(root.join("src/lib.rs"), "a").unwrap();
+        let sources = sources_of(&root);
+        (folder, root, sources)
+    }
+
+    #[tokio::test]
+    async fn the_same_contents_are_no_change() {
+        let (_folder, root, mut sources) = package();
+        let source = root.join("src/lib.rs");
+        std::fs::write(&source, "a").unwrap();
+        assert!(sources.look().await.is_empty());
+        std::fs::write(&source, "b").unwrap();
+        assert_eq!(sources.look().await, [source.clone()].into());
+        std::fs::remove_file(&source).unwrap();
+        assert_eq!(sources.look().await, [source].into());
+        assert!(sources.look().await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_every_build_writes_starts_no_more_builds() {
+        let (_folder, root, mut sources) = package();
+        let build = |number: u32| std::fs::write(root.join("src/made.rs"), number.to_string());
+        let mut builds = 0;
+        loop {
+            builds += 1;
+            build(builds).unwrap();
+            let during = sources.look().await;
+            if !sources.is_news(during) {
+                break;
+            }
+        }
+        assert_eq!(builds, OWN_AFTER);
+        // What somebody saves during a build is built all the same.
+        build(100).unwrap();
+        std::fs::write(root.join("src/lib.rs"), "b").unwrap();
+        let during = sources.look().await;
+        assert!(sources.is_news(during));
+    }
+
+    #[tokio::test]
+    async fn without_events_saves_are_found_by_looking() {
+        let (_folder, root, mut sources) = package();
+        sources.watcher = None;
+        sources.poll = Duration::from_millis(1);
+        assert!(sources.look().await.is_empty());
+        let saved = tokio::spawn(async move {
+            tokio::time::sleep(QUIET).await;
+            std::fs::write(root.join("src/lib.rs"), "b").unwrap();
+        });
+        tokio::time::timeout(Duration::from_secs(60), sources.changed())
+            .await
+            .expect("it is found");
+        saved.await.unwrap();
+    }
+
+    #[test]
+    fn links_that_lead_round_have_an_end() {
+        let (_folder, root, sources) = package();
+        std::os::unix::fs::symlink(&root, root.join("src/round")).unwrap();
+        let now = Snapshot::take(&sources.filter, &Snapshot::default());
+        assert!(now.changes(&sources.built).is_empty());
     }
 
     fn sources_of(root: &Path) -> Sources {
@@ -252,6 +310,6 @@ mod tests {
             usual_target_folder: root.join("target"),
         };
         let others = Vec::new();
-        Sources::watch(&Builder { project, others }).unwrap()
+        Sources::watch(&Builder { project, others })
     }
 }

@@ -17,6 +17,7 @@ mod gateway;
 mod origin;
 mod plugin;
 mod route;
+mod source;
 mod store;
 mod topic;
 mod units;
@@ -82,7 +83,7 @@ impl Config {
         path: &Path,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigErrors> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = source::read(path).map_err(|error| {
             let advice = match error.kind() {
                 std::io::ErrorKind::NotFound => format!(": create it with at least\n{EXAMPLE}"),
                 _ => String::new(),

@@ -13,11 +13,13 @@
 //! which is opened if need be, or without it the one used last. Text is sent as it is, any other
 //! value as JSON.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::file::{self, Unread};
 
 /// Beside the plugin's Cargo.toml.
 const FILE: &str = "messages.json";
@@ -82,18 +84,18 @@ impl Samples {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok("[]".to_owned()),
-        Err(error) => return Err(format!("failed to read {FILE}: {error}")),
+    let failed = |why: String| format!("failed to read {FILE}: {why}");
+    let bytes = match file::read(path, FILE_MAX as u64) {
+        Ok(bytes) => bytes,
+        Err(Unread::Io(error)) if error.kind() == ErrorKind::NotFound => {
+            return Ok("[]".to_owned());
+        }
+        Err(Unread::TooLarge(_)) => {
+            return Err(format!("{FILE} is over {FILE_MAX} bytes: shorten it"));
+        }
+        Err(other) => return Err(failed(other.to_string())),
     };
-    let mut text = String::new();
-    let read = file.take(FILE_MAX as u64 + 1).read_to_string(&mut text);
-    read.map_err(|error| format!("failed to read {FILE}: {error}"))?;
-    if text.len() > FILE_MAX {
-        return Err(format!("{FILE} is over {FILE_MAX} bytes: shorten it"));
-    }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| failed(error.utf8_error().to_string()))
 }
 
 fn parse(text: &str) -> Result<Vec<Sample>, String> {

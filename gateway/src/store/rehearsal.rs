@@ -31,6 +31,10 @@ pub(super) enum Finding {
 
 /// Looks at the file at `path` and leaves it as it is.
 pub(super) fn examine(path: &Path) -> io::Result<Finding> {
+    // To open a FIFO would wait for ever, and a device may do something.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Ok(Finding::Foreign);
+    }
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Finding::Missing),
         file => file?,

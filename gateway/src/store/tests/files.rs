@@ -47,6 +47,16 @@ fn all(store: &Store) -> Vec<(Arc<str>, Option<Bytes>)> {
 }
 
 #[test]
+fn what_is_no_file_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = in_folder(folder.path(), config::Bucket::default());
+    let (cwd, mode) = (rustix::fs::CWD, rustix::fs::Mode::RWXU);
+    rustix::fs::mkfifoat(cwd, file(&config), mode).unwrap();
+    let error = Store::open(&config).err().unwrap().to_string();
+    assert!(error.contains("is not a store of Tidegate's"), "{error}");
+}
+
+#[test]
 fn a_file_of_something_else_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let config = in_folder(folder.path(), config::Bucket::default());

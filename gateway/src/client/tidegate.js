@@ -408,7 +408,8 @@ export class Gate extends EventTarget {
     if (sse !== "only" && !this.#closing) {
       const end = await this.#hold(new Socket(url, this.#options));
       const isRefused = !this.#worked.websocket && (this.#worked.sse || failures + 1 >= sseAfter);
-      if (isRefused && !this.#closing && protocols.length > 0 && (await this.#opensWithout(url))) {
+      const isSuspect = isRefused && protocols.length > 0 && !this.#closing;
+      if (isSuspect && (await this.#opensWithout(url)) && !this.#closing) {
         // Once more: the gateway may have come up in between.
         const again = await this.#hold(new Socket(url, this.#options));
         return this.#worked.websocket ? again : { ...again, reason: notChosen(protocols), isFinal: true };

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+mod address;
 mod check;
 mod document;
 mod environment;
 mod gateway;
+mod host;
 mod origin;
 mod plugin;
 mod route;
@@ -26,7 +28,9 @@ mod wording;
 #[cfg(test)]
 mod tests;
 
+pub use address::AddressLimits;
 pub use gateway::{Admin, Cache, Engine, Log, LogFormat, Server, Token};
+pub use host::HostName;
 pub use origin::Origin;
 pub use plugin::{OnRefusedState, Plugin, PluginGrants, PluginLimits};
 pub use route::{

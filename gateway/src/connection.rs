@@ -24,7 +24,7 @@ use bytes::Bytes;
 use crate::close::CloseCause;
 use crate::codec::Reader;
 use crate::config::{OnError, OnFailure, RouteLimits};
-use crate::event::States;
+use crate::event::{Event, States};
 use crate::handler::{Handler, Request};
 use crate::rate::Meter;
 use crate::shard::{Deflation, Encoding, Shard, Wake};
@@ -67,6 +67,8 @@ pub struct Upgraded {
     pub request: Request,
     /// The first states.
     pub states: States,
+    /// What the handlers did that granted it. Takes force with the connection.
+    pub granted: Box<Event>,
     /// What is spoken on it.
     pub wire: Wire,
     /// The signs of life that its client asked for.
@@ -113,6 +115,7 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
         early,
         request,
         states,
+        mut granted,
         wire,
         signs,
         tickets,
@@ -139,6 +142,8 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
     if let Some(wish) = signs {
         shard.grant_signs(seat, wish);
     }
+    granted.commit(&shard);
+    terms.give_event(granted);
     let mut connection = Connection {
         events: Events::new(shard.clone(), terms, seat, states),
         reader,

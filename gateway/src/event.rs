@@ -95,6 +95,8 @@ pub struct Event {
     pub kicked: Option<CloseFrame>,
     /// Messages of a batch whose events have ended with `ok`.
     pub handled: usize,
+    /// Those of the plugins in front that take effect with this one, and before it.
+    pub earlier: Vec<Event>,
 }
 
 impl Event {
@@ -114,6 +116,9 @@ impl Event {
 
     /// The handler returned `ok`: state and effects take effect.
     pub fn commit(&mut self, shard: &Shard) {
+        for mut earlier in std::mem::take(&mut self.earlier) {
+            earlier.commit(shard);
+        }
         if let Some(bytes) = self.next_state.take() {
             self.states.set(self.member, bytes, self.generation);
         }
@@ -125,6 +130,7 @@ impl Event {
 
     /// The handler failed: nothing it did takes effect (G10).
     pub fn discard(&mut self) {
+        self.earlier.clear();
         self.next_state = None;
         self.effects.clear();
         self.forget_changes();

@@ -161,6 +161,22 @@ labels! {
         Handshake = "handshake",
         /// The client did not take its response.
         Stalled = "stalled",
+        /// The client left before its connection was granted.
+        Gone = "gone",
+        /// The client's address has as many connections as it may.
+        AddressConnections = "address-connections",
+        /// The client's address has as many sockets as it may.
+        AddressSockets = "address-sockets",
+        /// The client's address has as many sockets without a request as it may.
+        AddressHandshakes = "address-handshakes",
+        /// The client's address upgrades too often.
+        AddressUpgrades = "address-upgrades",
+        /// The process has as many descriptors as clients may take.
+        Descriptors = "descriptors",
+        /// The gateway is not asked under that name.
+        Host = "host",
+        /// What has come in only in part takes as much memory as it may.
+        Pending = "pending",
     }
 
     /// Messages that were not delivered, by reason.

@@ -16,8 +16,8 @@
 //!
 //! For plugins: [`store`], what they keep beyond their connections.
 //!
-//! Around them: `file`, what is read of the disk; [`config`], [`counters`] and their [`labels`],
-//! [`admin`], [`console`], [`client`], [`cli`].
+//! Around them: `file`, what is read of the disk; [`config`], [`hosts`], [`counters`] and their
+//! [`labels`], [`admin`], [`console`], [`client`], [`cli`].
 
 pub mod admin;
 pub mod cli;
@@ -35,6 +35,7 @@ pub mod event_stream;
 mod file;
 pub mod handler;
 pub mod heartbeat;
+pub mod hosts;
 pub mod hub;
 pub mod labels;
 pub mod message;

@@ -4,13 +4,17 @@
 //! its socket was handed to. Shard 0 accepts and hands sockets out in turn, which balances few
 //! connections better than the kernel's hash does.
 
+mod addresses;
 mod compression;
+mod descriptors;
 mod gate;
 mod http;
 mod lone;
 mod origin;
+mod patience;
 mod publisher;
 mod refusal;
+mod seldom;
 mod site;
 mod worker;
 
@@ -33,8 +37,10 @@ use crate::pending::Pending;
 use crate::plugin::{Pool, Registry};
 use crate::shard::{Link, Mail, Shard};
 
+use descriptors::Descriptors;
 use gate::Gate;
 
+pub(crate) use patience::Patient;
 pub use publisher::{Publisher, QueueFull};
 
 /// A running gateway, without its admin side.
@@ -53,6 +59,7 @@ struct Plan<F> {
     registry: Arc<Registry>,
     console: Option<Arc<Console>>,
     gate: Arc<Gate>,
+    descriptors: Descriptors,
     directory: Arc<Directory>,
     pending: Arc<Pending>,
     links: Box<[Link]>,
@@ -86,7 +93,8 @@ impl Server {
         let draining = Arc::new(AtomicBool::new(false));
         let directory = Arc::new(Directory::new(shards));
         let plan = Arc::new(Plan {
-            gate: Gate::new(config.server.connections),
+            gate: Gate::new(&config.server),
+            descriptors: Descriptors::claim(config.server.connections),
             directory: directory.clone(),
             pending: Pending::new(config.server.pending),
             config,

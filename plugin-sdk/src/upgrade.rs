@@ -15,6 +15,7 @@ pub struct Accept {
 
 impl Accept {
     /// Chooses one of [`Request::subprotocols`](crate::Request::subprotocols); any other fails the upgrade with 500.
+    /// Without one the gateway chooses the first that the client offers: browsers fail a connection that answers none.
     pub fn subprotocol(mut self, subprotocol: impl Into<String>) -> Self {
         self.subprotocol = Some(subprotocol.into());
         self

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 
-use crate::client::{Client, Raw, http};
+use crate::client::{Client, Raw, http, upgrade_request};
 use crate::gateway::Gateway;
 use crate::guests;
 
@@ -89,6 +89,23 @@ impl Dev {
         assert!(head.contains("content-type: text/event-stream"), "{head}");
         let bytes = Vec::new();
         Events { raw, bytes }
+    }
+
+    /// Checks that a page whose name was made to lead here gets nothing.
+    async fn stays_at_home(&self) {
+        for path in ["/", "/_tidegate/events", "/any"] {
+            let mut raw = Raw::connect(self.address).await;
+            let request = format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+            raw.write(request.as_bytes()).await;
+            let head = raw.read_head().await;
+            assert!(head.starts_with("HTTP/1.1 421 "), "{path}: {head}");
+        }
+        let mut raw = Raw::connect(self.address).await;
+        let same = "Host: evil.example\r\nOrigin: http://evil.example\r\n";
+        let request = upgrade_request("/").replace("Host: localhost\r\n", same);
+        raw.write(request.as_bytes()).await;
+        let head = raw.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 421 "), "{head}");
     }
 
     /// Presses Ctrl-C and waits for the prompt.
@@ -251,6 +268,7 @@ async fn a_save_that_changes_nothing_swaps_nothing() {
     let dev = Dev::start("dev-same", &version("v1"));
     let mut events = dev.events().await;
     events.until_generation(1).await;
+    dev.stays_at_home().await;
     dev.save(&version("v1"));
     assert_eq!(events.until("unchanged").await["generation"], 1);
     let mut client = dev.connect().await;

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod ends;
+mod pages;
 
 use std::fmt::Write as _;
 

@@ -5,8 +5,11 @@ use tokio_tungstenite::tungstenite::{Error, Message, http};
 use crate::client::{Client, Raw, Response, frame, http as get, upgrade_request};
 use crate::gateway::Gateway;
 
+mod addresses;
 mod bounds;
+mod left;
 mod malformed;
+mod pages;
 
 /// The refusal of an upgrade: status, header fields and body.
 async fn refused(
@@ -53,10 +56,12 @@ async fn an_accept_brings_subprotocol_header_and_state() {
 }
 
 #[tokio::test]
-async fn an_accept_without_anything_adds_nothing() {
+async fn an_accept_without_a_subprotocol_takes_the_first_offered() {
     let gateway = Gateway::with("upgrade").start().await;
     let mut raw = gateway.raw().await;
-    let offered = upgrade_request("/").replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: a\r\n\r\n");
+    // A browser fails a connection that answers none of those it offered.
+    let offered =
+        upgrade_request("/").replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: a, b\r\n\r\n");
     raw.write(offered.as_bytes()).await;
     let head = raw.read_head().await.to_ascii_lowercase();
     assert!(
@@ -68,13 +73,12 @@ async fn an_accept_without_anything_adds_nothing() {
     assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     assert_eq!(raw_field(&head, "upgrade"), "websocket");
     assert_eq!(raw_field(&head, "connection"), "upgrade");
-    for absent in [
-        "sec-websocket-protocol",
-        "content-length",
-        "transfer-encoding",
-    ] {
+    assert_eq!(raw_field(&head, "sec-websocket-protocol"), "a");
+    for absent in ["content-length", "transfer-encoding"] {
         assert!(!head.contains(absent), "{head}");
     }
+    let head = upgrade_head(&gateway).await.to_ascii_lowercase();
+    assert!(!head.contains("sec-websocket-protocol"), "{head}");
 }
 
 async fn upgrade_head(gateway: &Gateway) -> String {
@@ -265,57 +269,6 @@ async fn a_frame_in_the_segment_of_the_request_is_handled() {
     assert_eq!(raw.read(7).await, b"\x81\x05first");
     raw.write(rest).await;
     assert_eq!(raw.read(7).await, b"\x81\x05early");
-}
-
-#[tokio::test]
-async fn only_pages_of_the_same_host_may_connect_by_default() {
-    let gateway = Gateway::with("echo").start().await;
-    let same = format!("http://{}", gateway.address);
-    let origin = [("Origin", same.as_str())];
-    Client::try_connect(gateway.address, "/", &origin)
-        .await
-        .unwrap();
-    gateway.connect("/").await;
-    for other in ["http://evil.example", "null", "http://127.0.0.1:1", ""] {
-        let response = refused(&gateway, "/", &[("Origin", other)]).await;
-        assert_eq!(response.status(), 403, "{other}");
-    }
-    assert_eq!(gateway.metric("refusals_total{reason=\"origin\"}").await, 4);
-}
-
-#[tokio::test]
-async fn a_route_may_list_origins_or_allow_any() {
-    let listed = "origins = [\"https://a.example\", \"http://b.example:8080\"]";
-    let gateway = Gateway::with("echo").route(listed).start().await;
-    for origin in [
-        "https://a.example",
-        "https://A.Example",
-        "http://b.example:8080",
-    ] {
-        let origin = [("Origin", origin)];
-        Client::try_connect(gateway.address, "/", &origin)
-            .await
-            .unwrap();
-    }
-    let same = format!("http://{}", gateway.address);
-    for origin in [
-        same.as_str(),
-        "http://a.example",
-        "https://a.example.evil.example",
-    ] {
-        let response = refused(&gateway, "/", &[("Origin", origin)]).await;
-        assert_eq!(response.status(), 403, "{origin}");
-    }
-    let gateway = Gateway::with("echo")
-        .route("origins = \"any\"")
-        .start()
-        .await;
-    let any = [("Origin", "null")];
-    let mut client = Client::try_connect(gateway.address, "/", &any)
-        .await
-        .unwrap();
-    client.send_message(Message::text("hello")).await.unwrap();
-    assert_eq!(client.recv().await, "hello");
 }
 
 /// Opens a socket that stays in its handshake.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use super::address::AddressLimits;
+use super::host::HostName;
 use super::units::{self, Scalar};
 
 /// `[server]`: the public listener, its shards and its shutdown.
@@ -23,8 +25,10 @@ pub struct Server {
     #[serde(deserialize_with = "units::some_count::<_, _, 1, 64>")]
     pub shards: Option<NonZeroUsize>,
     /// How many connections the whole process holds. Default 100 000: about 400 MB with the
-    /// kernel's buffers, well within one machine; the limit on open files must be above it. At the
-    /// limit an upgrade gets 503 and is counted.
+    /// kernel's buffers, well within one machine. At the limit an upgrade gets 503 and is counted as `limit`. The
+    /// system's limit on open files, which is raised as far as it goes, should be above it: a start warns if not. Of
+    /// that limit 128 descriptors, or a quarter if it is low, are kept for the gateway itself; sockets beyond are closed
+    /// and counted as `descriptors`.
     #[serde(deserialize_with = "units::count::<_, _, 1, 10_000_000>")]
     pub connections: usize,
     /// How long a client may take from connecting to the end of its request's head. Default
@@ -32,6 +36,12 @@ pub struct Server {
     /// is closed; so is one that takes nothing of an HTTP response for as long.
     #[serde(deserialize_with = "units::duration")]
     pub handshake_timeout: Duration,
+    /// How long bytes of ours may stay unacknowledged before a socket counts as lost (`TCP_USER_TIMEOUT`). Default
+    /// `"60s"`: a phone comes out of a tunnel in that time, while the system would try for a quarter of an hour. A client
+    /// that stops reading is cut after it too. Then the connection is lost, and its handler told so. `"0s"` leaves it to
+    /// the system.
+    #[serde(deserialize_with = "units::duration_or_zero")]
+    pub unacknowledged: Duration,
     /// Bytes of a request's head. Default `"16KiB"`: room for large cookies, as most servers give;
     /// below `"8KiB"` the HTTP parser does not work. A longer head gets 431.
     #[serde(deserialize_with = "units::size::<_, 8192, 1_048_576>")]
@@ -60,6 +70,13 @@ pub struct Server {
     /// Default `true`: a page needs it from somewhere, and from here it speaks what this gateway
     /// speaks. They come before the routes; `false` leaves both paths to them.
     pub client: bool,
+    /// The names under which the gateway is asked (`Host`), beside those of loopback: `["gate.example.com"]`. Default
+    /// none, which takes any name; for `tidegate dev` on a loopback address only that machine's. With names, a page whose
+    /// own name was made to lead here (DNS rebinding) is not taken for one of ours. Others get 421 and are counted as
+    /// `host`.
+    pub hosts: Vec<HostName>,
+    /// `[server.address]`: what one client address may take.
+    pub address: AddressLimits,
 }
 
 impl Default for Server {
@@ -69,12 +86,15 @@ impl Default for Server {
             shards: None,
             connections: 100_000,
             handshake_timeout: Duration::from_secs(10),
+            unacknowledged: Duration::from_secs(60),
             headers: 16 << 10,
             drain_window: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(30),
             queue: 16 << 20,
             pending: 256 << 20,
             client: true,
+            hosts: Vec::new(),
+            address: AddressLimits::default(),
         }
     }
 }
@@ -95,6 +115,10 @@ pub struct Admin {
     /// gets 413.
     #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
     pub message: usize,
+    /// The names under which the admin side is asked (`Host`), beside those of loopback: `["gate.internal"]`. Default
+    /// none: on a loopback address only that machine's own names, because a web page can give its own name an address of
+    /// loopback (DNS rebinding); elsewhere any, because the token is asked for. Others get 421.
+    pub hosts: Vec<HostName>,
 }
 
 impl Default for Admin {
@@ -103,6 +127,7 @@ impl Default for Admin {
             listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))),
             token: None,
             message: 1 << 20,
+            hosts: Vec::new(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::de::{Error, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::origin::Origin;
 use super::units::{self, Scalar};
 
 /// `[[route]]`: which plugin handles the connections of a path, and within which limits.
@@ -19,8 +20,9 @@ pub struct Route {
     /// The plugins that handle the route's connections, required: a chain of 1 to 16. Each message goes to
     /// one after another until one is done with it.
     pub plugins: Vec<String>,
-    /// Which web pages may connect. Default `"same"`: only pages of the same host, because browsers
-    /// send cookies along with any page's WebSocket. Others get 403.
+    /// Which web pages may connect, and read and write by plain requests. Default `"same"`: only pages
+    /// of the same host, because browsers send cookies along with any page's WebSocket. Others get
+    /// 403, are counted, and logged now and then with their origin and `Host`.
     pub origins: Origins,
     /// Whether a `GET` with `Accept: text/event-stream` opens a connection that only receives
     /// (server-sent events). Default `true`: where WebSockets are blocked it is what still works, with the
@@ -112,14 +114,14 @@ pub enum CompressionMode {
 /// Which web pages may connect, by the `Origin` of the upgrade.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Origins {
-    /// `"same"`: the origin's host must equal `Host`. Requests without an origin pass: they are not
-    /// from browsers.
+    /// `"same"`: the origin's host and port must be those of `Host`; a port that is not written is the
+    /// scheme's own. Requests without an origin pass: they are not from browsers.
     #[default]
     Same,
     /// `"any"`: not checked; for services without cookies.
     Any,
-    /// A list of origins, lower-case: `["https://example.com"]`. Requests without an origin pass.
-    List(Vec<String>),
+    /// A list of origins: `["https://example.com"]`. Requests without an origin pass.
+    List(Vec<Origin>),
 }
 
 /// What becomes of a connection after a guest's fault.
@@ -345,7 +347,7 @@ impl<'de> Visitor<'de> for OriginsVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Origins, A::Error> {
         let mut origins = Vec::new();
-        while let Some(origin) = sequence.next_element::<Origin>()? {
+        while let Some(origin) = sequence.next_element::<Listed>()? {
             origins.push(origin.0);
         }
         if origins.is_empty() {
@@ -356,21 +358,16 @@ impl<'de> Visitor<'de> for OriginsVisitor {
     }
 }
 
-/// One origin as browsers send it. They leave out a path, a slash at the end and capital letters,
-/// so one written with them would match nobody: the first two are refused, the last is mended.
-struct Origin(String);
+/// One origin as browsers send it. They leave out a path and a slash at the end, so one written with
+/// them would match nobody.
+struct Listed(Origin);
 
-impl<'de> Deserialize<'de> for Origin {
+impl<'de> Deserialize<'de> for Listed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = r#"scheme://host or scheme://host:port, without a path"#;
-        units::scalar(deserializer, expected, |value| {
-            let Scalar::Text(origin) = value else {
-                return None;
-            };
-            let (scheme, host) = origin.split_once("://")?;
-            let in_host = |c: char| !c.is_whitespace() && !"/?#@*".contains(c);
-            let valid = !scheme.is_empty() && !host.is_empty() && host.chars().all(in_host);
-            valid.then(|| Self(origin.to_lowercase()))
+        let expected = "scheme://host or scheme://host:port, without a path";
+        units::scalar(deserializer, expected, |value| match value {
+            Scalar::Text(origin) => Origin::parse(origin).map(Self),
+            Scalar::Integer(_) => None,
         })
     }
 }

@@ -159,11 +159,11 @@ fn values_are_read_as_people_write_them() {
     assert_eq!(config.engine.cache, Cache::Off);
 
     let text = format!(
-        "{GOOD}origins = [\"https://Example.com\"]\nlimits = {{ idle = \"2m\", ping = \"0s\", \
+        "{GOOD}origins = [\"https://Example.com:443\"]\nlimits = {{ idle = \"2m\", ping = \"0s\", \
          state = 0, message = \"1.5 kB\", slow_consumer = \"drop-oldest\" }}"
     );
     let route = parse_with(&text, &[]).unwrap().routes.remove(0);
-    let origins = vec!["https://example.com".to_owned()];
+    let origins = vec![Origin::parse("https://example.com").unwrap()];
     assert_eq!(route.origins, Origins::List(origins));
     assert_eq!(route.limits.idle, Duration::from_secs(120));
     assert_eq!(route.limits.ping, Duration::ZERO);

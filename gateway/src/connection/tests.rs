@@ -297,6 +297,7 @@ impl Bench {
                 subprotocols: Vec::new(),
             },
             states,
+            granted: Box::default(),
             wire: Wire::WebSocket(None),
             signs: None,
             tickets: Box::new(()),

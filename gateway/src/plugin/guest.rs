@@ -61,8 +61,8 @@ impl Guest {
         Ok(())
     }
 
-    /// Asks these plugins whether a request may come in. What they did takes effect when all have
-    /// accepted.
+    /// Asks these plugins whether a request may come in. When all have accepted, what they did is the
+    /// event's, to be put into force at once.
     async fn decide(
         &self,
         event: &mut Box<Event>,
@@ -75,7 +75,7 @@ impl Guest {
         for (index, member) in members.iter().enumerate() {
             if index > 0 {
                 let next = Box::new(Event::default());
-                earlier.push(std::mem::replace(event, next));
+                earlier.push(*std::mem::replace(event, next));
             }
             event.chain.clone_from(&self.names);
             event.states = std::mem::take(&mut granted.states);
@@ -99,9 +99,7 @@ impl Guest {
                 }
             }
         }
-        for mut event in earlier {
-            event.commit(&self.shard);
-        }
+        event.earlier = earlier;
         Ok(Upgrade::Accept(granted))
     }
 

@@ -3,70 +3,81 @@
 
 mod answers;
 mod carried;
+mod consent;
+mod cors;
 mod events;
-mod patience;
 mod plain;
 mod rules;
+mod upgradable;
+mod upgrade;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::io;
-use std::net::{self, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
-use super::gate::Ticket;
-use super::origin;
+use super::gate::Places;
+use super::origin::Page;
+use super::patience::Patient;
 use super::refusal::Refusal;
 use super::site::{Exchange, Place, Site};
-use crate::config::Origins;
-use crate::connection::{self, Deflate, Terms, Upgraded, Wire};
+use crate::connection::{self, Upgraded, Wire};
 use crate::console::Body;
-use crate::handler::{Accept, Failure, Handler, Reject, Request, Upgrade};
-use crate::labels::{EventKind, Label, RefusalReason};
-use crate::signs::Wish;
+use crate::handler::Handler;
+use crate::labels::RefusalReason;
 
-use answers::{full, refuse, rejected, switching_protocols};
+use consent::{Consent, Found, Granted, Refused, grant};
+use cors::Marks;
 use events::Handover;
-use patience::Patient;
-use rules::{check, describe, is_upgrade, validate};
+use rules::is_upgrade;
+use upgradable::{Upgradable, check_presence};
 
 type HttpRequest = hyper::Request<Incoming>;
 
 /// Serves a socket's requests until it is upgraded or closed.
 pub(super) async fn serve<H: Handler>(
     site: Rc<Site<H>>,
-    ticket: Ticket,
+    places: Places,
     socket: TcpStream,
     peer: SocketAddr,
 ) {
     let held = Rc::new(Held {
-        ticket: Cell::new(Some(ticket)),
+        places: RefCell::new(Some(places)),
+        has_asked: Cell::new(false),
         handover: Handover::new(),
         exchange: OnceCell::new(),
+        is_granted: Arc::default(),
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(site.handshake_timeout)
-        .max_buf_size(site.headers_max);
+        .max_buf_size(site.headers_max)
+        // Who has asked and ended its side of the socket waits for the answer.
+        .half_close(true);
     let service = service_fn(|request| {
         let (site, held) = (site.clone(), held.clone());
         async move { Ok::<_, Infallible>(respond(&site, peer, request, &held).await) }
     });
+    let socket = Upgradable::new(socket, held.is_granted.clone());
     let socket = TokioIo::new(Patient::new(socket, site.handshake_timeout));
     let mut serving = http.serve_connection(socket, service).with_upgrades();
     let (mut drain, mut is_draining) = (pin!(site.drain_begun()), false);
+    let mut is_waiting = false;
     let granted = loop {
         tokio::select! {
+            biased;
             served = &mut serving => {
                 if let Err(error) = served {
                     failed(&site, peer, &error, held.is_answering());
@@ -74,6 +85,14 @@ pub(super) async fn serve<H: Handler>(
                 return;
             }
             granted = held.handover.taken() => break granted,
+            // It has been looked at once, and its request was not there.
+            () = std::future::ready(()), if !is_waiting => {
+                is_waiting = true;
+                if let Err(refusal) = held.wait() {
+                    let socket = serving.into_parts().map(|parts| bare(parts.io));
+                    return turn_away(&site, socket, &refusal);
+                }
+            }
             () = &mut drain, if !is_draining => {
                 is_draining = true;
                 if held.is_answering() {
@@ -83,26 +102,54 @@ pub(super) async fn serve<H: Handler>(
         }
     };
     if let Some(parts) = serving.into_parts() {
-        let socket = parts.io.into_inner().into_inner();
+        let socket = bare(parts.io);
         // Boxed, as the calls of handlers below: the future of every socket would be as large.
-        Box::pin(stream_events(&site, socket, granted, held.ticket.take())).await;
+        Box::pin(stream_events(&site, socket, granted, held.places.take())).await;
     }
 }
+
+/// The socket itself.
+fn bare(io: TokioIo<Patient<Upgradable>>) -> TcpStream {
+    io.into_inner().into_inner().into_inner()
+}
+
+/// Refuses a socket whose request is not there: says so, and closes.
+fn turn_away<H: Handler>(site: &Site<H>, socket: Option<TcpStream>, refusal: &Refusal) {
+    site.shard().counters().refusals.count(refusal.reason());
+    if let Some(socket) = socket {
+        // Nobody waits for one that does not take it.
+        let _ = socket.try_write(TURNED_AWAY);
+    }
+}
+
+/// What a client is told that has sent no request yet.
+pub(super) const TURNED_AWAY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
+    retry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// A socket has ended otherwise than it should.
 fn failed<H: Handler>(site: &Site<H>, peer: SocketAddr, error: &hyper::Error, has_answers: bool) {
     let source = error.source().and_then(|source| source.downcast_ref());
-    let is_stalled =
-        source.is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::TimedOut);
+    let kind = source.map(io::Error::kind);
     let refusals = &site.shard().counters().refusals;
-    if is_stalled {
-        refusals.count(RefusalReason::Stalled);
-        tracing::debug!(%peer, "took nothing of its response for too long");
-    } else if !has_answers {
+    match kind {
+        Some(io::ErrorKind::TimedOut) => {
+            refusals.count(RefusalReason::Stalled);
+            tracing::debug!(%peer, "took nothing of its response for too long");
+        }
+        Some(io::ErrorKind::ConnectionAborted) => gone(site, peer),
         // One that has had its answers may leave as it likes.
-        refusals.count(RefusalReason::Handshake);
-        tracing::debug!(%peer, "handshake failed: {error}");
+        _ if has_answers => {}
+        _ => {
+            refusals.count(RefusalReason::Handshake);
+            tracing::debug!(%peer, "handshake failed: {error}");
+        }
     }
+}
+
+/// A client has left while its handler decided; what that did is dropped.
+fn gone<H: Handler>(site: &Site<H>, peer: SocketAddr) {
+    site.shard().counters().refusals.count(RefusalReason::Gone);
+    tracing::debug!(%peer, "left before its connection was granted");
 }
 
 /// Opens a connection that only receives, on a socket that hyper has given back.
@@ -110,29 +157,34 @@ async fn stream_events<H: Handler>(
     site: &Rc<Site<H>>,
     socket: TcpStream,
     granted: Granted<H>,
-    socket_ticket: Option<Ticket>,
+    places: Option<Places>,
 ) {
     let Granted {
-        terms,
-        request,
+        consent,
         signs,
-        accept,
-        ticket,
-        ..
+        marks,
     } = granted;
-    let field = request.headers.iter().find(|(name, _)| name == "origin");
-    let origin = field.and_then(|(_, value)| std::str::from_utf8(value).ok());
-    let head = events::head(&accept, &granted.origins, origin);
-    match events::begin(socket, &head).await {
+    if check_presence(&socket).is_err() {
+        return gone(site, consent.request.peer);
+    }
+    let Consent {
+        accept,
+        request,
+        terms,
+        event,
+        exchange: _exchange,
+    } = consent;
+    match events::begin(socket, &events::head(&accept, &marks)).await {
         Ok(stream) => {
             let upgraded = Upgraded {
                 stream,
                 early: Bytes::new(),
                 request,
                 states: accept.states,
+                granted: event,
                 wire: Wire::EventStream,
                 signs,
-                tickets: Box::new((socket_ticket, ticket)),
+                tickets: Box::new(places),
             };
             connection::open(site.driver().clone(), terms, upgraded).await;
         }
@@ -142,15 +194,46 @@ async fn stream_events<H: Handler>(
 
 /// What a socket holds while it speaks HTTP.
 struct Held<H> {
-    /// Goes with the socket: to the connection, if it becomes one.
-    ticket: Cell<Option<Ticket>>,
+    /// Go with the socket: to the connection, if it becomes one.
+    places: RefCell<Option<Places>>,
+    has_asked: Cell<bool>,
     /// For a request that is to become a connection that only receives.
     handover: Handover<Granted<H>>,
     /// Since it has sent a plain request that a plugin answers.
     exchange: OnceCell<Exchange>,
+    /// The next thing to be written is a 101.
+    is_granted: Arc<AtomicBool>,
 }
 
 impl<H> Held<H> {
+    fn asked(&self) {
+        self.has_asked.set(true);
+        if let Some(places) = &mut *self.places.borrow_mut() {
+            places.asked();
+        }
+    }
+
+    /// Whether its first request may be waited for.
+    fn wait(&self) -> Result<(), Refusal> {
+        match &mut *self.places.borrow_mut() {
+            Some(places) if !self.has_asked.get() => places.wait(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a place for the connection that it is to become.
+    fn connect(&self) -> Result<(), Refusal> {
+        let mut places = self.places.borrow_mut();
+        places.as_mut().map_or(Ok(()), Places::connect)
+    }
+
+    /// Gives that place back, if it has one.
+    fn disconnect(&self) {
+        if let Some(places) = &mut *self.places.borrow_mut() {
+            places.disconnect();
+        }
+    }
+
     fn is_answering(&self) -> bool {
         self.exchange.get().is_some()
     }
@@ -162,26 +245,27 @@ enum Asked {
     Upgrade,
     /// A connection that only receives.
     Events,
-    /// Whether a page of another origin may ask for one, a preflight.
-    Leave,
+    /// Leave for a page of another origin to ask for one of the others, a preflight.
+    Leave(hyper::header::HeaderValue),
     /// No connection of any kind.
     Plain,
 }
 
 impl Asked {
-    fn of<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Self {
-        let streams = || {
-            let found = site.find(request.uri().path());
-            found.is_some_and(|(place, _)| place.event_stream)
-        };
+    fn of<H: Handler>(place: &Place<H>, request: &HttpRequest) -> Self {
         if is_upgrade(request.headers()) {
-            Self::Upgrade
-        } else if events::is_wanted(request) && streams() {
-            Self::Events
-        } else if events::asking_first(request).is_some() && streams() {
-            Self::Leave
-        } else {
-            Self::Plain
+            return Self::Upgrade;
+        }
+        if place.event_stream && events::is_wanted(request) {
+            return Self::Events;
+        }
+        let is_served = |method: &&hyper::header::HeaderValue| {
+            let streams = place.event_stream && *method == "GET";
+            streams || place.terms.handler.responder().is_some()
+        };
+        match cors::asked_first(request).filter(is_served) {
+            Some(method) => Self::Leave(method.clone()),
+            None => Self::Plain,
         }
     }
 }
@@ -192,83 +276,55 @@ async fn respond<H: Handler>(
     request: HttpRequest,
     held: &Held<H>,
 ) -> Response<Body> {
+    held.asked();
+    if !site.hosts().admit(request.headers()) {
+        return Refused::from(Refusal::Host).response(site);
+    }
     if let Some(response) = serve_file(site, &request) {
         return response;
     }
-    let answered = match Asked::of(site, &request) {
-        Asked::Upgrade => upgrade(site, peer, request, held).await,
-        Asked::Events => match grant(site, peer, &request).await {
+    let uri = request.uri().clone();
+    let Some((place, params)) = site.find(uri.path()) else {
+        return Refused::from(Refusal::Route).response(site);
+    };
+    let marks = match Page::of(&place.origins, request.headers()) {
+        Ok(page) => Marks::of(&place.origins, page),
+        Err(refusal) => return Refused::from(refusal).response(site),
+    };
+    let found = Found {
+        place,
+        params,
+        peer,
+    };
+    let answered = match Asked::of(place, &request) {
+        Asked::Upgrade => {
+            let upgraded = upgrade::upgrade(site, request, found, held).await;
+            return upgraded.unwrap_or_else(|refused| {
+                held.disconnect();
+                refused.response(site)
+            });
+        }
+        Asked::Events => match grant(site, &request, found, &marks, held).await {
             Ok(granted) => held.handover.leave(granted).await,
-            Err(refused) => Err(refused),
+            Err(refused) => {
+                held.disconnect();
+                Err(refused)
+            }
         },
-        Asked::Leave => leave(site, &request),
+        Asked::Leave(method) => match found.enter(&request) {
+            Ok(()) => Ok(cors::go_ahead(&request, &method)),
+            Err(refusal) => Err(refusal.into()),
+        },
         Asked::Plain => {
             let begin = || {
                 held.exchange.get_or_init(|| site.begin_exchange());
             };
-            plain::respond(site, peer, request, begin).await
+            plain::respond(site, request, found, begin).await
         }
     };
-    answered.unwrap_or_else(|refused| refused.response(site))
-}
-
-/// Answers a preflight for a connection that only receives.
-fn leave<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Result<Response<Body>, Refused> {
-    let (place, _) = site.find(request.uri().path()).ok_or(Refusal::Route)?;
-    let origin = events::asking_first(request).ok_or(Refusal::NotAnUpgrade)?;
-    if !origin::allows(&place.origins, request.headers()) {
-        return Err(Refusal::Origin.into());
-    }
-    Ok(events::go_ahead(&place.origins, origin))
-}
-
-async fn upgrade<H: Handler>(
-    site: &Rc<Site<H>>,
-    peer: SocketAddr,
-    mut request: HttpRequest,
-    held: &Held<H>,
-) -> Result<Response<Body>, Refused> {
-    let (place, _) = site.find(request.uri().path()).ok_or(Refusal::Route)?;
-    let key = check(&request)?.clone();
-    let granted = grant(site, peer, &request).await?;
-    let on_upgrade = hyper::upgrade::on(&mut request);
-    let counters = site.shard().counters();
-    let agreed = place
-        .compression
-        .agree(request.headers(), || counters.contexts_refused.add(1));
-    let agreement = agreed.as_ref().map(|agreed| agreed.agreement);
-    let deflate = agreement.map(|agreement| Deflate {
-        takes_over: agreement.client_takeover,
-        deflation: place.compression.deflation(&agreement),
-    });
-    let Granted {
-        terms,
-        request,
-        signs,
-        accept,
-        ticket: connection_ticket,
-        ..
-    } = granted;
-    let response = switching_protocols(&key, &accept, agreement.as_ref());
-    let (site, socket_ticket) = (site.clone(), held.ticket.take());
-    tokio::task::spawn_local(async move {
-        match upgraded(on_upgrade).await {
-            Ok((stream, early)) => {
-                let upgraded = Upgraded {
-                    stream,
-                    early,
-                    request,
-                    states: accept.states,
-                    wire: Wire::WebSocket(deflate),
-                    signs,
-                    tickets: Box::new((socket_ticket, connection_ticket, agreed)),
-                };
-                Box::pin(connection::open(site.driver().clone(), terms, upgraded)).await;
-            }
-            Err(error) => tracing::debug!(%peer, "upgrade failed: {error}"),
-        }
-    });
-    Ok(response)
+    let mut response = answered.unwrap_or_else(|refused| refused.response(site));
+    marks.put(response.headers_mut());
+    response
 }
 
 /// Answers what comes before the routes: the console's page and the browser client.
@@ -278,127 +334,4 @@ fn serve_file<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Option<Respo
     }
     let page = site.console().and_then(|console| console.respond(request));
     page.or_else(|| site.client().and_then(|client| client.respond(request)))
-}
-
-/// A connection that the handler has granted.
-struct Granted<H> {
-    terms: Rc<Terms<H>>,
-    origins: Origins,
-    request: Request,
-    signs: Option<Wish>,
-    accept: Accept,
-    ticket: Ticket,
-}
-
-enum Refused {
-    ByUs(Refusal),
-    ByHandler(Reject),
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self::ByUs(refusal)
-    }
-}
-
-impl Refused {
-    fn response<H: Handler>(self, site: &Site<H>) -> Response<Body> {
-        let refusals = &site.shard().counters().refusals;
-        match self {
-            Self::ByUs(refusal) => {
-                refusals.count(refusal.reason());
-                refuse(&refusal)
-            }
-            Self::ByHandler(reject) => {
-                refusals.count(RefusalReason::Handler);
-                rejected(reject).unwrap_or_else(|refusal| refuse(&refusal))
-            }
-        }
-    }
-}
-
-/// Whether a request may have a connection: our own rules, then the handler's.
-async fn grant<H: Handler>(
-    site: &Site<H>,
-    peer: SocketAddr,
-    http: &HttpRequest,
-) -> Result<Granted<H>, Refused> {
-    let (place, params) = site.find(http.uri().path()).ok_or(Refusal::Route)?;
-    if !origin::allows(&place.origins, http.headers()) {
-        return Err(Refusal::Origin.into());
-    }
-    if site.is_draining() {
-        return Err(Refusal::Draining.into());
-    }
-    let ticket = site.admit_connection().ok_or(Refusal::Full)?;
-    let mut request = describe(http, params, peer)?;
-    // Before the handler sees the query: see `signs`.
-    let signs = Wish::take(&mut request.query);
-    let accept = ask(site, place, &request, None).await?;
-    validate(&accept, &request, place.terms.limits.state).map_err(|why| {
-        tracing::warn!(path = request.path, "upgrade failed: {why}");
-        Refusal::Failed(why)
-    })?;
-    Ok(Granted {
-        terms: place.terms.clone(),
-        origins: place.origins.clone(),
-        request,
-        signs,
-        accept,
-        ticket,
-    })
-}
-
-/// Asks the handler about an upgrade, or about a plain request for the plugin at that place in the
-/// chain.
-async fn ask<H: Handler>(
-    site: &Site<H>,
-    place: &Place<H>,
-    request: &Request,
-    responder: Option<usize>,
-) -> Result<Accept, Refused> {
-    let shard = site.shard();
-    shard.counters().events.count(EventKind::Upgrade);
-    let mut event = place.terms.take_event();
-    let handler = &place.terms.handler;
-    let decision = match responder {
-        None => Box::pin(handler.upgrade(&mut event, request)).await,
-        Some(responder) => Box::pin(handler.admit(&mut event, request, responder)).await,
-    };
-    let answer = match decision {
-        Ok(upgrade) => {
-            match upgrade {
-                Upgrade::Accept(_) => event.commit(shard),
-                Upgrade::Reject(_) => event.discard(),
-            }
-            Ok(upgrade)
-        }
-        Err(failure) => {
-            event.discard();
-            shard.failed(EventKind::Upgrade.name(), &event, &failure);
-            Err(match failure {
-                Failure::Unavailable(_) => Refusal::Unavailable,
-                _ => Refusal::Failed(failure.to_string()),
-            })
-        }
-    };
-    place.terms.give_event(event);
-    match answer? {
-        Upgrade::Accept(accept) => Ok(accept),
-        Upgrade::Reject(reject) => Err(Refused::ByHandler(reject)),
-    }
-}
-
-/// The bare socket after the 101, and what came with the request.
-async fn upgraded(on_upgrade: OnUpgrade) -> Result<(net::TcpStream, Bytes), String> {
-    let upgraded = on_upgrade.await.map_err(|error| error.to_string())?;
-    let parts = upgraded
-        .downcast::<TokioIo<Patient<TcpStream>>>()
-        .map_err(|_| "the upgraded stream is not the socket it was served on".to_owned())?;
-    let stream = parts.io.into_inner().into_inner().into_std();
-    // A copy: the buffer it came in is the handshake's and would stay for the connection's life.
-    Ok((
-        stream.map_err(|error| error.to_string())?,
-        Bytes::copy_from_slice(&parts.read_buf),
-    ))
 }

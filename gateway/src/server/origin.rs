@@ -1,30 +1,80 @@
-//! Which web pages may connect (RFC 6455 section 10.2): browsers send an `Origin` that a page can't
+//! Which web pages may come in (RFC 6455 section 10.2): browsers send an `Origin` that a page can't
 //! forge, and do send a site's cookies with any page's upgrade.
 
-use hyper::header::{self, HeaderMap};
+use hyper::header::{self, HeaderMap, HeaderValue};
 
-use crate::config::Origins;
+use super::refusal::Refusal;
+use super::site::Place;
+use crate::config::{Origin, Origins};
 
-/// Whether a request with these header fields may come from where it says.
-pub(super) fn allows(origins: &Origins, headers: &HeaderMap) -> bool {
-    let field = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    is_allowed(origins, field(header::ORIGIN), field(header::HOST))
+/// Bytes of a header field that are logged: as long as names of hosts get.
+const LOGGED_MAX: usize = 255;
+
+/// The page that a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Page<'r> {
+    /// None: programs that are no browsers send no `Origin`.
+    None,
+    /// One that the route's `origins` allow.
+    Allowed(&'r HeaderValue),
+    /// One that they do not.
+    Stranger(&'r HeaderValue),
 }
 
-/// Programs that are no browsers send no `Origin` and pass.
-fn is_allowed(origins: &Origins, origin: Option<&str>, host: Option<&str>) -> bool {
-    let Some(origin) = origin else { return true };
+impl<'r> Page<'r> {
+    /// The page by the request's header fields.
+    ///
+    /// # Errors
+    /// When the request has two origins or one that is no text: whichever we looked at, a proxy may
+    /// have looked at the other.
+    pub(super) fn of(origins: &Origins, headers: &'r HeaderMap) -> Result<Self, Refusal> {
+        let mut fields = headers.get_all(header::ORIGIN).iter();
+        let Some(field) = fields.next() else {
+            return Ok(Self::None);
+        };
+        let (None, Ok(origin)) = (fields.next(), field.to_str()) else {
+            return Err(Refusal::Malformed(
+                "the header field `Origin` is not one text\n",
+            ));
+        };
+        let host = headers.get(header::HOST);
+        let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+        Ok(match is_allowed(origins, origin, host) {
+            true => Self::Allowed(field),
+            false => Self::Stranger(field),
+        })
+    }
+
+    /// Refuses a stranger. The log names what the configuration would have to allow, now and then:
+    /// behind a proxy that rewrites `Host` every page is one.
+    pub(super) fn enter<H>(self, place: &Place<H>, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Self::Stranger(origin) = self else {
+            return Ok(());
+        };
+        if let Some(unsaid) = place.strangers.say() {
+            let shown = |field: &HeaderValue| {
+                let bytes = field.as_bytes();
+                String::from_utf8_lossy(&bytes[..bytes.len().min(LOGGED_MAX)]).into_owned()
+            };
+            tracing::warn!(
+                route = place.path,
+                origin = ?shown(origin),
+                host = ?headers.get(header::HOST).map(shown).unwrap_or_default(),
+                unsaid,
+                "refused a web page: if it may connect, add its origin to `origins` of the route, or have the proxy in front leave `Host` as it is"
+            );
+        }
+        Err(Refusal::Origin)
+    }
+}
+
+fn is_allowed(origins: &Origins, origin: &str, host: &str) -> bool {
     match origins {
         Origins::Any => true,
-        Origins::Same => {
-            let authority = origin.split_once("://").map(|(_, authority)| authority);
-            authority
-                .zip(host)
-                .is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
+        Origins::Same => Origin::parse(origin).is_some_and(|origin| origin.is_at(host)),
+        Origins::List(list) => {
+            Origin::parse(origin).is_some_and(|origin| list.iter().any(|listed| *listed == origin))
         }
-        Origins::List(list) => list
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(origin)),
     }
 }
 
@@ -35,31 +85,38 @@ mod tests {
     #[test]
     fn same_means_the_requests_own_host() {
         let allowed = |origin, host| is_allowed(&Origins::Same, origin, host);
-        assert!(allowed(None, Some("a.example")));
-        assert!(allowed(Some("https://A.example"), Some("a.example")));
-        assert!(allowed(
-            Some("http://a.example:8080"),
-            Some("a.example:8080")
-        ));
-        assert!(!allowed(Some("https://b.example"), Some("a.example")));
-        assert!(!allowed(Some("http://a.example:81"), Some("a.example")));
-        assert!(!allowed(Some("null"), Some("null")));
-        assert!(!allowed(Some("https://a.example"), None));
+        assert!(allowed("https://A.example", "a.example"));
+        assert!(allowed("http://a.example:8080", "a.example:8080"));
+        assert!(allowed("https://a.example", "a.example:443"));
+        assert!(!allowed("https://b.example", "a.example"));
+        assert!(!allowed("http://a.example:81", "a.example"));
+        assert!(!allowed("https://a.example:8443", "a.example:443"));
+        assert!(!allowed("null", "null"));
+        assert!(!allowed("https://a.example", ""));
     }
 
     #[test]
     fn a_list_means_these_and_no_others() {
-        let list = Origins::List(vec!["https://a.example".to_owned()]);
-        assert!(is_allowed(
-            &list,
-            Some("https://a.example"),
-            Some("b.example")
-        ));
-        assert!(!is_allowed(
-            &list,
-            Some("http://a.example"),
-            Some("a.example")
-        ));
-        assert!(is_allowed(&Origins::Any, Some("null"), None));
+        let list = Origins::List(vec![Origin::parse("https://a.example:443").unwrap()]);
+        assert!(is_allowed(&list, "https://a.example", "b.example"));
+        assert!(!is_allowed(&list, "http://a.example", "a.example"));
+        assert!(!is_allowed(&list, "https://a.example:8443", "a.example"));
+        assert!(is_allowed(&Origins::Any, "null", ""));
+    }
+
+    #[test]
+    fn two_origins_or_no_text_are_malformed() {
+        let of = |fields: &[&[u8]]| {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                let value = HeaderValue::from_bytes(field).unwrap();
+                headers.append(header::ORIGIN, value);
+            }
+            Page::of(&Origins::Any, &headers).map(|page| format!("{page:?}"))
+        };
+        assert_eq!(of(&[]).unwrap(), "None");
+        assert_eq!(of(&[b"http://a"]).unwrap(), "Allowed(\"http://a\")");
+        of(&[b"http://a", b"http://a"]).unwrap_err();
+        of(&[b"http://\xe9"]).unwrap_err();
     }
 }

@@ -2,6 +2,8 @@
 
 use hyper::StatusCode;
 
+use super::addresses::Crowd;
+
 use crate::labels::RefusalReason;
 
 /// Why a request is refused.
@@ -23,6 +25,12 @@ pub(super) enum Refusal {
     Origin,
     /// The process has as many connections as it may.
     Full,
+    /// The client's address has as many of these as it may.
+    Crowded(Crowd),
+    /// What has come in only in part takes as much memory as it may.
+    Pending,
+    /// It is not asked under that name.
+    Host,
     /// It is shutting down.
     Draining,
     /// The plugin has no generation yet, or no instance can be had.
@@ -40,7 +48,11 @@ impl Refusal {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Origin => StatusCode::FORBIDDEN,
-            Self::Full | Self::Draining | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Pending | Self::Draining | Self::Unavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Crowded(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Host => StatusCode::MISDIRECTED_REQUEST,
             Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -54,6 +66,12 @@ impl Refusal {
             Self::Slow => RefusalReason::Handshake,
             Self::Origin => RefusalReason::Origin,
             Self::Full => RefusalReason::Limit,
+            Self::Crowded(Crowd::Sockets) => RefusalReason::AddressSockets,
+            Self::Crowded(Crowd::Handshakes) => RefusalReason::AddressHandshakes,
+            Self::Crowded(Crowd::Connections) => RefusalReason::AddressConnections,
+            Self::Crowded(Crowd::Upgrades) => RefusalReason::AddressUpgrades,
+            Self::Pending => RefusalReason::Pending,
+            Self::Host => RefusalReason::Host,
             Self::Draining => RefusalReason::Draining,
             Self::Unavailable | Self::Failed(_) => RefusalReason::Failed,
         }
@@ -68,8 +86,13 @@ impl Refusal {
             Self::Malformed(what) => what,
             Self::TooLarge => "the body is larger than this path takes\n",
             Self::Slow => "the body took too long\n",
-            Self::Origin => "pages from this origin may not connect\n",
+            Self::Origin => {
+                "pages from this origin may not connect: `origins` of the route decides\n"
+            }
             Self::Full => "too many connections: try again later\n",
+            Self::Crowded(_) => "too many connections of this address: try again later\n",
+            Self::Pending => "too much is coming in: try again later\n",
+            Self::Host => "not asked under a name of this gateway: `hosts` in [server] has them\n",
             Self::Draining => "shutting down: try again\n",
             Self::Unavailable => "the handler is not ready: try again later\n",
             Self::Failed(_) => "the handler failed\n",

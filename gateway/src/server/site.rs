@@ -10,12 +10,13 @@ use tokio::sync::Notify;
 
 use super::Plan;
 use super::compression::Offer;
-use super::gate::{Gate, Ticket};
+use super::seldom::Seldom;
 use crate::client::Client;
 use crate::config::{Origins, Route};
 use crate::connection::{Driver, SpareEvents, Terms};
 use crate::console::Console;
 use crate::handler::Handler;
+use crate::hosts::Hosts;
 use crate::plugin::Pool;
 use crate::shard::Shard;
 
@@ -26,7 +27,7 @@ pub(super) struct Site<H> {
     places: Vec<Place<H>>,
     console: Option<Arc<Console>>,
     client: Option<Client>,
-    gate: Arc<Gate>,
+    hosts: Hosts,
     draining: Arc<AtomicBool>,
     /// Told when this shard begins to drain.
     drain: Notify,
@@ -42,14 +43,18 @@ pub(super) type Params<'p> = Vec<(String, &'p str)>;
 
 /// A route.
 pub(super) struct Place<H> {
+    /// As the configuration has it.
+    pub(super) path: String,
     pub(super) origins: Origins,
+    /// Pages of other origins that were refused.
+    pub(super) strangers: Seldom,
     pub(super) terms: Rc<Terms<H>>,
     pub(super) compression: Offer,
     /// Whether connections that only receive are opened too.
     pub(super) event_stream: bool,
 }
 
-/// Stands for a socket on which plugins answer plain requests.
+/// Stands for a socket on which plugins answer plain requests, or for a call about a request.
 pub(super) struct Exchange(Rc<Cell<usize>>);
 
 impl Drop for Exchange {
@@ -71,7 +76,9 @@ impl<H: Handler> Site<H> {
                 .insert(&route.path, places.len())
                 .expect("the configuration was checked");
             places.push(Place {
+                path: route.path.clone(),
                 origins: route.origins.clone(),
+                strangers: Seldom::default(),
                 terms: terms(route, &driver, plan, pools),
                 compression: Offer::new(&route.compression, plan.links.len()),
                 event_stream: route.event_stream,
@@ -84,7 +91,11 @@ impl<H: Handler> Site<H> {
             places,
             console: plan.console.clone(),
             client: server.client.then(Client::default),
-            gate: plan.gate.clone(),
+            // A page of its own is what `dev` serves, on a developer's own machine.
+            hosts: Hosts::new(
+                &server.hosts,
+                plan.console.is_none() || !server.listen.ip().is_loopback(),
+            ),
             draining: plan.draining.clone(),
             drain: Notify::new(),
             exchanges: Rc::default(),
@@ -123,19 +134,20 @@ impl<H: Handler> Site<H> {
         self.drain.notify_waiters();
     }
 
-    /// A socket that plugins answer on, until this is dropped.
+    /// A socket that plugins answer on, or a call, until this is dropped: a drain waits for it.
     pub(super) fn begin_exchange(&self) -> Exchange {
         self.exchanges.set(self.exchanges.get() + 1);
         Exchange(self.exchanges.clone())
     }
 
-    /// How many such sockets there are.
+    /// How many of these there are.
     pub(super) fn exchanges(&self) -> usize {
         self.exchanges.get()
     }
 
-    pub(super) fn admit_connection(&self) -> Option<Ticket> {
-        self.gate.admit_connection()
+    /// The names under which it is asked.
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
     }
 
     /// The route for a path, with what its `{name}` segments matched, still percent-encoded.

@@ -10,8 +10,11 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, broadcast};
 
 use super::Plan;
+use super::descriptors::Descriptors;
 use super::gate::Gate;
 use super::lone::Lone;
+use super::refusal::Refusal;
+use super::seldom::Seldom;
 use super::site::Site;
 use crate::close::CloseCause;
 use crate::connection::{self, Driver};
@@ -69,28 +72,26 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H>(
             }
         }
         let site = Site::new(driver, plan, &pools);
+        let door = Door {
+            gate: plan.gate.clone(),
+            descriptors: plan.descriptors,
+            unacknowledged: plan.config.server.unacknowledged,
+        };
         tokio::task::spawn_local(tidy(plan.registry.notices(), pools));
-        serve(
-            site,
-            plan.gate.clone(),
-            plan.links.clone(),
-            mailbox,
-            listener,
-        )
-        .await;
+        serve(site, door, plan.links.clone(), mailbox, listener).await;
     });
 }
 
 /// Reads the shard's mail until it has drained.
 async fn serve<H: Handler>(
     site: Rc<Site<H>>,
-    gate: Arc<Gate>,
+    door: Door,
     links: Box<[Link]>,
     mut mailbox: Mailbox,
     listener: Option<TcpListener>,
 ) {
     let accepting = listener.map(|listener| {
-        tokio::task::spawn_local(accept(listener, site.clone(), links, gate.clone()))
+        tokio::task::spawn_local(accept(listener, site.clone(), links, door.clone()))
     });
     let drained = Rc::new(Notify::new());
     let mut taken = 0;
@@ -102,7 +103,7 @@ async fn serve<H: Handler>(
         match mail {
             None => return,
             Some(Mail::Socket(socket, peer)) => match TcpStream::from_std(socket) {
-                Ok(socket) => welcome(&site, &gate, socket, peer),
+                Ok(socket) => door.welcome(&site, socket, peer),
                 Err(error) => tracing::warn!(%peer, "failed to take a socket over: {error}"),
             },
             Some(Mail::Effects(effects)) => {
@@ -135,24 +136,40 @@ async fn accept<H: Handler>(
     listener: TcpListener,
     site: Rc<Site<H>>,
     links: Box<[Link]>,
-    gate: Arc<Gate>,
+    door: Door,
 ) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!("failed to listen: {error}"),
     };
+    let seldom = Seldom::default();
     for shard in (0..links.len()).cycle() {
         let (socket, peer) = loop {
             match listener.accept().await {
-                Ok(accepted) => break accepted,
+                Ok((socket, peer)) if door.descriptors.allow(&socket) => break (socket, peer),
+                Ok(_) => {
+                    let refusals = &site.shard().counters().refusals;
+                    refusals.count(RefusalReason::Descriptors);
+                    if let Some(unsaid) = seldom.say() {
+                        tracing::warn!(
+                            unsaid,
+                            "closed a client's socket: the rest of the descriptors are the gateway's own; raise the limit of open files, or lower `connections` in [server]"
+                        );
+                    }
+                }
                 Err(error) => {
-                    tracing::warn!("failed to accept: {error}");
-                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    if let Some(unsaid) = seldom.say() {
+                        tracing::warn!(unsaid, "failed to accept: {error}");
+                    }
+                    // One that has left again is no reason to keep the others waiting.
+                    if error.kind() != std::io::ErrorKind::ConnectionAborted {
+                        tokio::time::sleep(ACCEPT_RETRY).await;
+                    }
                 }
             }
         };
         if shard == 0 {
-            welcome(&site, &gate, socket, peer);
+            door.welcome(&site, socket, peer);
             continue;
         }
         match socket.into_std() {
@@ -162,24 +179,48 @@ async fn accept<H: Handler>(
     }
 }
 
-fn welcome<H: Handler>(site: &Rc<Site<H>>, gate: &Arc<Gate>, socket: TcpStream, peer: SocketAddr) {
-    let Some(ticket) = gate.admit_socket() else {
-        // Too many even for a 503: those are answered while handshakes go on.
-        return site.shard().counters().refusals.count(RefusalReason::Limit);
-    };
-    prepare(&socket);
-    tokio::task::spawn_local(super::http::serve(site.clone(), ticket, socket, peer));
+/// What every socket passes on its way in.
+#[derive(Clone)]
+struct Door {
+    gate: Arc<Gate>,
+    descriptors: Descriptors,
+    /// How long what we sent may stay unacknowledged; nought leaves it to the system.
+    unacknowledged: Duration,
 }
 
-fn prepare(socket: &TcpStream) {
-    let options = socket2::SockRef::from(socket);
-    // A turn's bytes leave in one write already; holding them back for more gains nothing.
-    let no_delay = options.set_tcp_nodelay(true);
-    // Without a bound the kernel takes megabytes for a reader that has stopped, and the outbox
-    // would notice far too late.
-    let low_water = options.set_tcp_notsent_lowat(HIGH_WATER as u32);
-    if let Err(error) = no_delay.and(low_water) {
-        tracing::debug!("failed to set a socket's options: {error}");
+impl Door {
+    /// Serves a socket, if there is a place for it.
+    fn welcome<H: Handler>(&self, site: &Rc<Site<H>>, socket: TcpStream, peer: SocketAddr) {
+        // On a listener for both families an IPv4 client has an address in IPv6 clothes.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let places = match self.gate.admit(peer.ip()) {
+            Ok(places) => places,
+            Err(refusal) => {
+                site.shard().counters().refusals.count(refusal.reason());
+                // In all there are too many even for a 503: those are answered while handshakes go on.
+                if let Refusal::Crowded(_) = refusal {
+                    let _ = socket.try_write(super::http::TURNED_AWAY);
+                }
+                return;
+            }
+        };
+        self.prepare(&socket);
+        let served = super::http::serve(site.clone(), places, socket, peer);
+        tokio::task::spawn_local(served);
+    }
+
+    fn prepare(&self, socket: &TcpStream) {
+        let options = socket2::SockRef::from(socket);
+        // A turn's bytes leave in one write already; holding them back for more gains nothing.
+        let no_delay = options.set_tcp_nodelay(true);
+        // Without a bound the kernel takes megabytes for a reader that has stopped, and the outbox
+        // would notice far too late.
+        let low_water = options.set_tcp_notsent_lowat(HIGH_WATER as u32);
+        let lost = (!self.unacknowledged.is_zero()).then_some(self.unacknowledged);
+        let lost = options.set_tcp_user_timeout(lost);
+        if let Err(error) = no_delay.and(low_water).and(lost) {
+            tracing::debug!("failed to set a socket's options: {error}");
+        }
     }
 }
 
@@ -231,5 +272,27 @@ async fn drain<H: Handler>(site: &Rc<Site<H>>, window: Duration, deadline: Durat
             connections = shard.connections(),
             "drain deadline reached; dropping the rest"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[tokio::test]
+    async fn what_nobody_acknowledges_is_given_up_by_the_system() {
+        let server = config::Server::default();
+        let door = Door {
+            gate: Gate::new(&server),
+            descriptors: Descriptors::claim(1),
+            unacknowledged: server.unacknowledged,
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap());
+        let socket = socket.await.unwrap();
+        door.prepare(&socket);
+        let set = socket2::SockRef::from(&socket).tcp_user_timeout().unwrap();
+        assert_eq!(set, Some(server.unacknowledged));
     }
 }

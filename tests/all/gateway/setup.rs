@@ -27,6 +27,7 @@ pub struct Setup {
     others: Vec<(String, String, bool)>,
     environment: Vec<(String, String)>,
     within: Vec<String>,
+    listen: String,
 }
 
 impl Setup {
@@ -44,6 +45,7 @@ impl Setup {
             others: Vec::new(),
             environment: Vec::new(),
             within: Vec::new(),
+            listen: "127.0.0.1:0".to_owned(),
         }
     }
 
@@ -116,6 +118,12 @@ impl Setup {
         self
     }
 
+    /// The address to listen on.
+    pub fn listen(mut self, address: &str) -> Self {
+        self.listen = address.to_owned();
+        self
+    }
+
     /// Starts the gateway; returns when it is ready.
     pub async fn start(self) -> Gateway {
         let folder = tempfile::tempdir().expect("a folder can be made");
@@ -171,7 +179,7 @@ impl Setup {
         command
             .args(words)
             .current_dir(folder)
-            .args(["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["run", "--listen", &self.listen, "--admin", "127.0.0.1:0"])
             .arg("--config")
             .arg(config)
             .envs(self.environment.iter().cloned());

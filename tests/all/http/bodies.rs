@@ -100,3 +100,37 @@ async fn a_client_that_takes_nothing_of_its_response_is_left() {
         .await;
     assert!(socket.read_to_end().await.len() < 12_000_000);
 }
+
+#[tokio::test]
+async fn bodies_together_take_no_more_than_the_budget() {
+    let gateway = gateway()
+        .server("shards = 1\npending = \"64KiB\"")
+        .route_limits("message = \"64KiB\"\nbody = \"64KiB\"")
+        .start()
+        .await;
+    let body = "x".repeat(40_000);
+    let mut half = gateway.raw().await;
+    half.write(
+        format!("POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-length: 60000\r\n\r\n{body}")
+            .as_bytes(),
+    )
+    .await;
+    // Until the half has been read there is room for another.
+    let refused = async {
+        loop {
+            let (status, head, _) = post(&gateway, "/publish/posts", &body).await;
+            if status == 503 {
+                return head;
+            }
+            assert_eq!(status, 202);
+        }
+    };
+    let head = tokio::time::timeout(crate::PATIENCE, refused)
+        .await
+        .unwrap();
+    assert!(head.contains("retry-after: 1"), "{head}");
+    assert!(gateway.metric("refusals_total{reason=\"pending\"}").await >= 1);
+    half.reset();
+    let taken = async { while post(&gateway, "/publish/posts", &body).await.0 != 202 {} };
+    tokio::time::timeout(crate::PATIENCE, taken).await.unwrap();
+}

@@ -1,5 +1,7 @@
 //! Requests that end otherwise than expected: failures, waits, clients that leave, reloads, a drain.
 
+use tokio::io::AsyncWriteExt as _;
+
 use super::*;
 
 #[tokio::test]
@@ -149,4 +151,32 @@ async fn a_drain_answers_what_was_asked() {
     assert_eq!((status, body.as_str()), (200, "slept\n"));
     assert!(head.contains("connection: close"), "{head}");
     assert!(gateway.wait().await.success());
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_side_gets_its_answer() {
+    let gateway = gateway().start().await;
+    let mut listener = gateway.connect("/").await;
+    assert_eq!(listener.ask("ready?").await, "ready?");
+    for (request, status) in [
+        ("GET /hello HTTP/1.1\r\nhost: localhost\r\n\r\n", "200"),
+        ("GET /sleep/300 HTTP/1.1\r\nhost: localhost\r\n\r\n", "200"),
+        (
+            "POST /publish/posts HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nnews",
+            "202",
+        ),
+    ] {
+        let mut socket = gateway.raw().await;
+        socket.write(request.as_bytes()).await;
+        socket.socket().shutdown().await.unwrap();
+        let answer = String::from_utf8(socket.read_to_end().await).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request}: {answer:?}"
+        );
+    }
+    assert_eq!(listener.recv().await, "slept");
+    assert_eq!(listener.recv().await, "news");
+    let asked = http(gateway.admin, "GET", "/healthz", &[]).await;
+    assert_eq!(asked.status, 200);
 }

@@ -57,6 +57,16 @@ async fn a_request_that_breaks_a_rule_is_400() {
             "Connection: Upgrade",
             "Connection: close",
         ),
+        (
+            "a body",
+            "Upgrade: websocket\r\n",
+            "Upgrade: websocket\r\nContent-Length: 5\r\n",
+        ),
+        (
+            "a body in chunks",
+            "Upgrade: websocket\r\n",
+            "Upgrade: websocket\r\nTransfer-Encoding: chunked\r\n",
+        ),
         ("a post", "GET", "POST"),
         ("a head", "GET", "HEAD"),
         ("an old version of HTTP", "HTTP/1.1", "HTTP/1.0"),
@@ -67,9 +77,20 @@ async fn a_request_that_breaks_a_rule_is_400() {
     }
     assert_eq!(
         gateway.metric("refusals_total{reason=\"malformed\"}").await,
-        13
+        15
     );
     assert_eq!(gateway.metric("events_total{event=\"upgrade\"}").await, 0);
+}
+
+#[tokio::test]
+async fn a_body_of_no_bytes_is_none() {
+    let gateway = Gateway::with("echo").start().await;
+    let request = upgrade_request("/").replace("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n");
+    let mut raw = gateway.raw().await;
+    raw.write(&[request.as_bytes(), &frame(0x81, b"hello")].concat())
+        .await;
+    assert!(raw.read_head().await.starts_with("HTTP/1.1 101 "));
+    assert_eq!(raw.read(7).await, b"\x81\x05hello");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Decides on an upgrade by its query: `?reject=403`, `?trap`, `?spin`, or an accept with any of `?subprotocol=x`,
+//! Decides on an upgrade by its query, after `?sleep=` milliseconds: `?reject=403`, `?trap`, `?spin`, or an accept with any of `?subprotocol=x`,
 //! `?header=value` (as `x-upgrade`), `?set=name` (a header of that name) and `?state=bytes`. Publishes every request's
 //! path to "upgrades", to which `?watch` subscribes. On a message sends its state.
 
@@ -9,6 +9,9 @@ struct Upgrade;
 impl Handler for Upgrade {
     fn on_upgrade(request: Request) -> Result<Accept, Reject> {
         publish("upgrades", &request.path)?;
+        if let Some(millis) = request.query("sleep") {
+            std::thread::sleep(std::time::Duration::from_millis(millis.parse()?));
+        }
         if let Some(status) = request.query("reject") {
             return Err(
                 Reject::new(status.parse()?, "refused as asked").header("x-reason", "asked")

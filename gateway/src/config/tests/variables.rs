@@ -28,7 +28,7 @@ fn a_variable_wins_over_the_file() {
     assert!(!config.plugins[0].watch);
     assert_eq!(config.plugins[0].limits.memory, 1 << 20);
     assert_eq!(config.routes[0].limits.idle, Duration::from_secs(90));
-    let origins = vec!["https://a.example".to_owned()];
+    let origins = vec![Origin::parse("https://a.example").unwrap()];
     assert_eq!(config.routes[0].origins, Origins::List(origins));
 }
 

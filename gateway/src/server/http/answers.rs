@@ -94,7 +94,11 @@ pub(super) fn refuse(refusal: &Refusal) -> Response<Body> {
             HeaderValue::from_static("13"),
         );
     }
-    if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
+    let is_passing = [
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    if is_passing.contains(&refusal.status()) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

@@ -43,6 +43,12 @@ pub(super) fn check(request: &HttpRequest) -> Result<&HeaderValue, Refusal> {
         ));
     }
     has_host(headers)?;
+    let length = headers.get(header::CONTENT_LENGTH);
+    if length.is_some_and(|length| length != "0") || headers.contains_key(header::TRANSFER_ENCODING)
+    {
+        // Where it ends the frames begin, and not everyone in between would agree on where that is.
+        return Err(Refusal::Malformed("an upgrade request has no body\n"));
+    }
     if headers
         .get(header::SEC_WEBSOCKET_VERSION)
         .is_none_or(|version| version != "13")

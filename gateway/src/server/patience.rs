@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A socket whose writes fail when none of their bytes have been taken for so long. Without it a
 /// client that stops reading would hold its response for ever.
-pub(super) struct Patient<S> {
+pub(crate) struct Patient<S> {
     socket: S,
     patience: Duration,
     /// While a write waits. Made when the first one has to.
@@ -19,7 +19,7 @@ pub(super) struct Patient<S> {
 }
 
 impl<S> Patient<S> {
-    pub(super) fn new(socket: S, patience: Duration) -> Self {
+    pub(crate) fn new(socket: S, patience: Duration) -> Self {
         Self {
             socket,
             patience,
@@ -28,7 +28,7 @@ impl<S> Patient<S> {
         }
     }
 
-    pub(super) fn into_inner(self) -> S {
+    pub(crate) fn into_inner(self) -> S {
         self.socket
     }
 

@@ -4,6 +4,7 @@
 mod api;
 mod metrics;
 mod publish;
+mod visitors;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,19 +16,22 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use visitors::{Standing, Visitor, Visitors};
 
 use crate::config::Token;
 use crate::counters::{Counters, Family};
+use crate::hosts::Hosts;
 use crate::labels::PublishResult;
 use crate::plugin::Registry;
-use crate::server::Publisher;
+use crate::server::{Patient, Publisher};
 
 /// Requests served at once. Operators and their scrapers are few; a loop gone wrong should not
 /// take the control thread's memory.
 const SOCKETS_MAX: usize = 64;
-/// A request's head must arrive within this, and an idle socket is closed after it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request's head must arrive within this, and an idle socket is closed after it. So is one that
+/// takes nothing of its answers for as long.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the admin side shows and changes.
 pub struct Admin {
@@ -39,6 +43,8 @@ pub struct Admin {
     pub draining: Arc<AtomicBool>,
     /// Asked of every request but for health, if set.
     pub token: Option<Token>,
+    /// The names under which it is asked.
+    pub hosts: Hosts,
     /// Closes a connection.
     pub close: Box<dyn Fn(crate::message::ConnectionId, crate::close::CloseCause)>,
     /// Publishes to the connections.
@@ -57,16 +63,22 @@ impl Admin {
 
 /// Serves the admin API until dropped. Call in a local runtime.
 pub async fn serve(listener: TcpListener, admin: Rc<Admin>) {
-    let places = Arc::new(Semaphore::new(SOCKETS_MAX));
+    let visitors = Visitors::new(SOCKETS_MAX);
     loop {
-        let place = places
-            .clone()
-            .acquire_owned()
-            .await
-            .expect("it is never closed");
         match listener.accept().await {
             Ok((socket, peer)) => {
-                tokio::task::spawn_local(serve_socket(socket, peer, admin.clone(), place));
+                // Without a place it is closed: whoever has the token has them all.
+                let Some(visitor) = visitors.enter() else {
+                    continue;
+                };
+                let (admin, visitors) = (admin.clone(), visitors.clone());
+                tokio::task::spawn_local(async move {
+                    tokio::select! {
+                        () = serve_socket(socket, peer, &admin, &visitor) => {}
+                        () = visitor.sent_away() => tracing::debug!(%peer, "admin: gave way to a later request"),
+                    }
+                    visitors.leave(&visitor);
+                });
             }
             Err(error) => {
                 tracing::warn!("admin: failed to accept: {error}");
@@ -76,20 +88,22 @@ pub async fn serve(listener: TcpListener, admin: Rc<Admin>) {
     }
 }
 
-async fn serve_socket(
-    socket: TcpStream,
-    peer: SocketAddr,
-    admin: Rc<Admin>,
-    _place: OwnedSemaphorePermit,
-) {
-    let service = service_fn(|request| {
-        let admin = admin.clone();
-        async move { Ok::<_, Infallible>(api::respond(&admin, request).await) }
+async fn serve_socket(socket: TcpStream, peer: SocketAddr, admin: &Admin, visitor: &Visitor) {
+    let service = service_fn(async |request| {
+        visitor.stands(match api::is_trusted(admin, &request) {
+            true => Standing::Trusted,
+            false => Standing::Asking,
+        });
+        let answer = api::respond(admin, request).await;
+        visitor.stands(Standing::Idle);
+        Ok::<_, Infallible>(answer)
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
-    if let Err(error) = http.serve_connection(TokioIo::new(socket), service).await {
+        .header_read_timeout(PATIENCE)
+        .half_close(true);
+    let socket = TokioIo::new(Patient::new(socket, PATIENCE));
+    if let Err(error) = http.serve_connection(socket, service).await {
         tracing::debug!(%peer, "admin request failed: {error}");
     }
 }

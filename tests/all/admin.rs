@@ -1,6 +1,6 @@
 //! The admin API.
 
-use crate::client::{Response, http};
+use crate::client::{Raw, Response, http};
 use crate::gateway::Gateway;
 
 #[tokio::test]
@@ -171,6 +171,73 @@ async fn serves_no_web_page() {
         assert_eq!(answer.status, 403, "{path}");
     }
     assert_eq!(gateway.status().await["generation"], 1);
+}
+
+#[tokio::test]
+async fn answers_under_loopbacks_names_alone() {
+    let gateway = Gateway::with("echo").start().await;
+    let asked = async |method: &str, path: &str, host: &str| {
+        let mut raw = Raw::connect(gateway.admin).await;
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        raw.write(request.as_bytes()).await;
+        String::from_utf8(raw.read_to_end().await).unwrap()
+    };
+    for (method, path) in [
+        ("GET", "/plugins"),
+        ("GET", "/metrics"),
+        ("POST", "/plugins/echo/reload"),
+    ] {
+        for host in [
+            "evil.example",
+            "evil.example:9090",
+            "127.0.0.1.evil.example",
+        ] {
+            let answer = asked(method, path, host).await;
+            assert!(answer.starts_with("HTTP/1.1 421 "), "{host}: {answer}");
+            assert!(answer.contains("`hosts` in [admin]"), "{answer}");
+        }
+        for host in ["localhost", "127.0.0.1:9090", "[::1]:9090"] {
+            let answer = asked(method, path, host).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
+        }
+    }
+    let gateway = Gateway::with("echo")
+        .environment("TIDEGATE_ADMIN__HOSTS", "[\"gate.internal\"]")
+        .start()
+        .await;
+    for (host, status) in [("gate.internal:9090", 200), ("evil.example", 421)] {
+        let mut raw = Raw::connect(gateway.admin).await;
+        let request = format!("GET /plugins HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        raw.write(request.as_bytes()).await;
+        let head = raw.read_head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn answers_however_many_sockets_do_not_read() {
+    let gateway = Gateway::with("echo")
+        .environment("TIDEGATE_ADMIN__TOKEN", "s3cret")
+        .start()
+        .await;
+    let requests = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2000);
+    let mut deaf = Vec::new();
+    for at in 0..200 {
+        let mut raw = Raw::connect(gateway.admin).await;
+        if at % 2 == 0 {
+            // What it does not read soon keeps it from being read.
+            let filled = raw.try_write(requests.as_bytes());
+            let _ = tokio::time::timeout(crate::WATCH / 10, filled).await;
+        }
+        deaf.push(raw);
+        if at % 20 == 0 {
+            let health = gateway.admin("GET", "/healthz").await;
+            assert_eq!((health.status, &*health.body), (200, "ok\n"));
+        }
+    }
+    let token = [("Authorization", "Bearer s3cret")];
+    assert_eq!(ask(&gateway, "/plugins", &token).await.status, 200);
 }
 
 #[tokio::test]

@@ -81,8 +81,19 @@ impl<'a> Resource<'a> {
     }
 }
 
+/// Whether a request bears the token that is set.
+pub(super) fn is_trusted(admin: &Admin, request: &Request<Incoming>) -> bool {
+    admin.token.is_some() && authorize(admin, request.headers()).is_ok()
+}
+
 pub(super) async fn respond(admin: &Admin, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
+    if !admin.hosts.admit(&head.headers) {
+        return error(
+            StatusCode::MISDIRECTED_REQUEST,
+            "not asked under a name of loopback: add the name to `hosts` in [admin]",
+        );
+    }
     let resource = Resource::at(head.uri.path());
     if !resource.as_ref().is_some_and(Resource::is_open)
         && let Err(refused) = authorize(admin, &head.headers)

@@ -12,6 +12,7 @@ use super::Error;
 use crate::admin::{self, Admin};
 use crate::config::{Config, PluginLimits};
 use crate::counters::Family;
+use crate::hosts::Hosts;
 use crate::plugin::{Engine, Guest, Registry, watcher};
 use crate::server::Server;
 use crate::store::Store;
@@ -40,7 +41,6 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::LocalRuntime> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    raise_file_limit();
     let mut signals = Signals::new()?;
     let listener = listen(config.server.listen)?;
     let registry = registry(&config)?;
@@ -120,6 +120,7 @@ pub(super) async fn serve_admin(
         close: Box::new(move |connection, cause| closer.close(connection, cause)),
         publisher: server.publisher(),
         message_max: config.admin.message,
+        hosts: Hosts::new(&config.admin.hosts, !address.ip().is_loopback()),
         publishes: Family::default(),
     };
     tokio::task::spawn_local(admin::serve(listener, Rc::new(admin)));
@@ -166,15 +167,5 @@ impl Signals {
                 }
             }
         }
-    }
-}
-
-/// Every connection is a file: takes all that the system allows us.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!("failed to raise the limit of open files: {error}");
     }
 }

@@ -5,6 +5,7 @@
 //! connection (G1): that is the inbound backpressure. Every way out leads through one place,
 //! `Connection::end`, so that there is exactly one `on-close` for every `on-open` (G2).
 
+mod absence;
 mod driver;
 mod ending;
 mod events;

@@ -2,8 +2,8 @@
 //! for whatever a read cut in two.
 
 mod batch;
+mod partial;
 
-use std::mem;
 use std::ops::Range;
 
 use super::body::Body;
@@ -12,6 +12,8 @@ use super::head::{Head, MAX_HEAD, max_deflated};
 use super::mask::unmask;
 use super::utf8;
 use super::violation::Violation;
+
+use partial::{Cut, Partial};
 
 pub use batch::Batch;
 
@@ -65,32 +67,6 @@ impl Default for Reader {
     }
 }
 
-/// What a connection holds between two reads.
-#[derive(Debug, Default)]
-struct Partial {
-    cut: Cut,
-    /// The payload so far of a cut control frame. It may stand between a message's fragments.
-    control: Vec<u8>,
-    /// The message so far, of which a frame was cut or a fragment is still to come.
-    message: Option<Body>,
-    /// What the last item borrowed; the next call frees it.
-    given: Option<Body>,
-    /// Frames of the message that have begun.
-    frames: u32,
-}
-
-/// Where in a frame the last read ended.
-#[derive(Debug, Default)]
-enum Cut {
-    /// Between two frames.
-    #[default]
-    Nowhere,
-    /// In its head, of which so many bytes are here.
-    Head([u8; MAX_HEAD], usize),
-    /// In its payload.
-    Payload(Head),
-}
-
 /// An item that is complete, before it is borrowed from where it lies.
 struct Found {
     opcode: Opcode,
@@ -137,10 +113,7 @@ impl Reader {
     pub fn skim(&mut self) {
         self.skims = true;
         if let Some(partial) = &mut self.partial {
-            partial.given = None;
-            if let Some(message) = &mut partial.message {
-                message.forget();
-            }
+            partial.forget();
         }
     }
 
@@ -371,63 +344,6 @@ impl Reader {
     fn end(&mut self) {
         self.ended = true;
         self.partial = None;
-    }
-}
-
-impl Partial {
-    /// Bytes of memory.
-    fn held(&self) -> usize {
-        let bodies = [&self.message, &self.given].into_iter().flatten();
-        size_of::<Self>() + self.control.capacity() + bodies.map(Body::held).sum::<usize>()
-    }
-
-    /// Copies a piece of a frame's payload; `head` is as it was before that piece, of which an
-    /// earlier one came before if `resumed`. `bounds` are the most bytes and frames of a message.
-    /// The opcode is that of the item which is thereby complete in `given`.
-    fn keep(
-        &mut self,
-        head: Head,
-        piece: &[u8],
-        resumed: bool,
-        bounds: (usize, u32),
-        skims: bool,
-    ) -> Result<Option<Opcode>, Violation> {
-        let (max_message, frames_max) = bounds;
-        if head.opcode.is_control() {
-            self.control.extend_from_slice(piece);
-        } else {
-            let body = self.message.get_or_insert_with(|| match skims {
-                true => Body::Forgotten(0),
-                false => Body::new(head.opcode, head.deflated),
-            });
-            self.frames += u32::from(!resumed);
-            if self.frames > frames_max {
-                return Err(Violation::Fragments);
-            }
-            let total = match head.fin {
-                true => body.len() + head.remaining,
-                false => max_message,
-            };
-            body.push(piece, total)?;
-        }
-        if piece.len() < head.remaining {
-            self.cut = Cut::Payload(head.after(piece.len()));
-            return Ok(None);
-        }
-        self.cut = Cut::Nowhere;
-        if head.opcode.is_control() {
-            self.given = Some(Body::Binary(mem::take(&mut self.control)));
-            return Ok(Some(head.opcode));
-        }
-        if !head.fin {
-            return Ok(None);
-        }
-        self.frames = 0;
-        self.given = self.message.take();
-        match &self.given {
-            Some(Body::Text(text)) => text.finish().map(|()| Some(Opcode::Text)),
-            _ => Ok(Some(Opcode::Binary)),
-        }
     }
 }
 

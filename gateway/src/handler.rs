@@ -79,12 +79,16 @@ pub enum Failure {
     Handler(String),
     /// The guest trapped; its instance is gone.
     Trap(String),
-    /// The guest used up its running time, or waited too long in a host function.
+    /// The guest used up its running time.
     Deadline(String),
+    /// The guest waited too long in host functions.
+    Waited(String),
     /// The guest asked for more memory than its limit.
     Memory(String),
     /// No instance could be had.
     Unavailable(String),
+    /// No instance came free in time.
+    Busy(String),
     /// The generation refused the state that an earlier one left, and the connection can't stay
     /// with that one.
     Refused(String),
@@ -98,8 +102,10 @@ impl Failure {
             Self::Handler(why) => Self::Handler(said(why)),
             Self::Trap(why) => Self::Trap(said(why)),
             Self::Deadline(why) => Self::Deadline(said(why)),
+            Self::Waited(why) => Self::Waited(said(why)),
             Self::Memory(why) => Self::Memory(said(why)),
             Self::Unavailable(why) => Self::Unavailable(said(why)),
+            Self::Busy(why) => Self::Busy(said(why)),
             Self::Refused(why) => Self::Refused(said(why)),
         }
     }
@@ -110,8 +116,10 @@ impl Failure {
             Self::Handler(_) => FailureKind::Error,
             Self::Trap(_) => FailureKind::Trap,
             Self::Deadline(_) => FailureKind::Deadline,
+            Self::Waited(_) => FailureKind::Wait,
             Self::Memory(_) => FailureKind::Memory,
             Self::Unavailable(_) => FailureKind::Unavailable,
+            Self::Busy(_) => FailureKind::Busy,
             Self::Refused(_) => FailureKind::Refused,
         }
     }
@@ -123,8 +131,10 @@ impl fmt::Display for Failure {
             Self::Handler(why) => write!(f, "handler error: {why}"),
             Self::Trap(why) => write!(f, "trap: {why}"),
             Self::Deadline(why) => write!(f, "deadline missed: {why}"),
+            Self::Waited(why) => write!(f, "waited too long: {why}"),
             Self::Memory(why) => write!(f, "memory limit: {why}"),
             Self::Unavailable(why) => write!(f, "no instance: {why}"),
+            Self::Busy(why) => write!(f, "no instance in time: {why}"),
             Self::Refused(why) => write!(f, "state refused: {why}"),
         }
     }

@@ -72,12 +72,16 @@ labels! {
         Error = "error",
         /// The guest trapped.
         Trap = "trap",
-        /// The guest ran or waited too long.
+        /// The guest ran too long.
         Deadline = "deadline",
+        /// The guest waited too long in host functions.
+        Wait = "wait",
         /// The guest asked for more memory than its limit.
         Memory = "memory",
         /// No instance could be had.
         Unavailable = "unavailable",
+        /// No instance came free in time.
+        Busy = "busy",
         /// A generation refused the state of an earlier one.
         Refused = "refused",
     }

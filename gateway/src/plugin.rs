@@ -9,6 +9,7 @@
 //! - [`Slot`]: where the current generation is found; [`Pool`]: its instances on one shard
 //! - [`Guest`]: the [`Handler`](crate::handler::Handler) that connections call: a route's chain of
 //!   plugins; `member`: one of them
+//! - `call`: one call of a guest; `pace`: how long it has run; `turns`: whose slice is next
 //! - [`watcher`]: files that change; [`builder`]: source that changes (`tidegate dev`)
 
 pub mod builder;
@@ -32,12 +33,14 @@ mod lower;
 mod member;
 mod namespace;
 mod outgoing;
+mod pace;
 mod packed;
 mod pins;
 mod pool;
 mod registry;
 mod slot;
 mod stamp;
+mod turns;
 pub mod watcher;
 
 pub use contract::ContractError;

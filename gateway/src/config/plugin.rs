@@ -97,14 +97,19 @@ pub struct PluginGrants {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub struct PluginLimits {
-    /// How long the guest may run in one event; waiting in the host does not count. Default
-    /// `"50ms"`: thousands of times what an event needs, and short enough that the shard's other
-    /// connections hardly notice. Then the event fails and its instance is thrown away.
+    /// How long the guest may run in one event, the host functions that it calls included; what it waits, in a host
+    /// function or for its turn, does not count. Default `"50ms"`: thousands of times what an event needs. Then the
+    /// event fails and its instance is thrown away. A guest that runs past a millisecond takes turns with the others.
     #[serde(deserialize_with = "units::duration")]
     pub deadline: Duration,
-    /// How long one event may be suspended in host functions (a store, outgoing HTTP). Default
-    /// `"5s"`: a slow backend answers by then, and the connection is not read meanwhile. Then the
-    /// event fails like a missed deadline.
+    /// How much longer the guest may run for each KiB of the message, request body, state or value that the event
+    /// brings. Default `"500us"`: several times what a router needs to decode small JSON values and answer, so that
+    /// the largest message by default (16 MiB) is not refused for its size; it then has 8 s. `"0s"` allows nothing.
+    #[serde(deserialize_with = "units::duration_or_zero")]
+    pub deadline_per_kib: Duration,
+    /// How long one event may be suspended in host functions (a store, outgoing HTTP); waiting for its turn does not
+    /// count. Default `"5s"`: a slow backend answers by then, and the connection is not read meanwhile. Then the event
+    /// fails like a missed deadline.
     #[serde(deserialize_with = "units::duration")]
     pub wait: Duration,
     /// How long a new generation's start and its `on-load` may take together. Default `"2s"`: it
@@ -174,6 +179,7 @@ impl Default for PluginLimits {
     fn default() -> Self {
         Self {
             deadline: Duration::from_millis(50),
+            deadline_per_kib: Duration::from_micros(500),
             wait: Duration::from_secs(5),
             load: Duration::from_secs(2),
             memory: 64 << 20,

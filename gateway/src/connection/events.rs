@@ -210,8 +210,8 @@ impl<H: Handler> Events<H> {
             Failure::Handler(_) => self.terms.on_error == OnError::Close,
             // Its client comes back to the new generation, and begins anew.
             Failure::Refused(_) => return Some(CloseCause::Kicked(CloseFrame::restart())),
-            Failure::Unavailable(_) => self.terms.on_failure == OnFailure::Close,
-            Failure::Trap(_) | Failure::Deadline(_) | Failure::Memory(_) => {
+            Failure::Unavailable(_) | Failure::Busy(_) => self.terms.on_failure == OnFailure::Close,
+            Failure::Trap(_) | Failure::Deadline(_) | Failure::Waited(_) | Failure::Memory(_) => {
                 let is_too_many = self.faults.add(self.shard.now()) >= self.terms.limits.failures;
                 let keeps = self.terms.on_failure == OnFailure::Keep;
                 if keeps && is_too_many {

@@ -58,7 +58,8 @@ fn trace(
 ) -> Trace {
     let took_us = microseconds(begun.elapsed());
     // Without an instance no generation handled the event; the number is an earlier event's then.
-    let handled = !matches!(failure, Some(Failure::Unavailable(_))) && event.generation > 0;
+    let handled = !matches!(failure, Some(Failure::Unavailable(_) | Failure::Busy(_)))
+        && event.generation > 0;
     let mut effects = describe(&event.effects);
     effects.extend(
         event

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use wasmtime::{Store, Trap};
 
 use super::context::{Context, MemoryExceeded};
 use super::contract::{Export, Signature};
-use super::engine::TICK;
+use super::pace::Pace;
 use crate::handler::Failure;
 
 /// Calls the guest within a budget of its own time and the plugin's `wait` for host functions.
@@ -20,38 +19,44 @@ pub(super) async fn call<S: Signature>(
     export: &Export<S>,
     params: S::Params<'_>,
     budget: Budget,
-    suspended: &AtomicBool,
+    pace: &Pace,
 ) -> Result<S::Results, Failure> {
-    suspended.store(false, Ordering::Relaxed);
-    store.data_mut().ticks_left = budget.ticks;
+    pace.begin();
+    store.data_mut().allow(budget);
     store.set_epoch_deadline(1);
     let wait = store.data().limits.wait;
-    let called = bounded(
-        export.typed().call_async(&mut *store, params),
-        wait,
-        suspended,
-    )
-    .await;
+    let called = bounded(export.typed().call_async(&mut *store, params), wait, pace).await;
     store.data_mut().end_call();
-    called.map_err(|interrupted| interrupted.into_failure(budget.time, budget.key))
+    called.map_err(|interrupted| interrupted.into_failure(budget))
 }
 
-/// How long a guest may run; worked out once, because dividing times costs as much as an event's
-/// smaller parts.
-#[derive(Clone, Copy)]
+/// How long a guest may run.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
-    time: Duration,
-    /// Ticks of the engine's clock. One more than fit, because the first may come at once.
-    pub(super) ticks: u64,
+    pub(super) time: Duration,
+    /// What else than `time` the limit may grow by, for each KiB of what the guest is given.
+    per_kib: Duration,
     /// The key of the plugin's limits that it comes from.
     key: &'static str,
 }
 
 impl Budget {
-    /// That of a limit and its key.
+    /// That of a limit and its key, whatever the guest is given.
     pub(super) fn of(time: Duration, key: &'static str) -> Self {
-        let ticks = (time.as_nanos() / TICK.as_nanos()) as u64 + 1;
-        Self { time, ticks, key }
+        Self::growing(time, Duration::ZERO, key)
+    }
+
+    /// That of a limit and its key, with `per_kib` more for each KiB of what the guest is given.
+    pub(super) fn growing(time: Duration, per_kib: Duration, key: &'static str) -> Self {
+        Self { time, per_kib, key }
+    }
+
+    /// The same for an event that brings so many bytes.
+    pub(super) fn with(mut self, bytes: usize) -> Self {
+        if let Ok(kib @ 1..) = u32::try_from(bytes >> 10) {
+            self.time = self.time.saturating_add(self.per_kib.saturating_mul(kib));
+        }
+        self
     }
 }
 
@@ -67,11 +72,11 @@ impl Interrupted {
         matches!(self, Self::Guest(error) if error.is::<wasmtime::PoolConcurrencyLimitError>())
     }
 
-    /// In words. `running` is the limit on running time, `key` its name.
-    pub(super) fn into_failure(self, running: Duration, key: &str) -> Failure {
+    /// In words. `running` is what the guest was allowed to run.
+    pub(super) fn into_failure(self, running: Budget) -> Failure {
         let error = match self {
             Self::Waited(limit) => {
-                return Failure::Deadline(format!(
+                return Failure::Waited(format!(
                     "the event waited longer than {limit:?} in host functions: raise `limits.wait` of the plugin if it has to"
                 ));
             }
@@ -80,9 +85,10 @@ impl Interrupted {
         if let Some(exceeded) = error.downcast_ref::<MemoryExceeded>() {
             return Failure::Memory(exceeded.to_string());
         }
+        let Budget { time, key, .. } = running;
         match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => Failure::Deadline(format!(
-                "the guest ran longer than {running:?}: raise `limits.{key}` of the plugin if it has to"
+                "the guest and the host functions it called ran longer than {time:?}: raise `limits.{key}` of the plugin if they have to"
             )),
             Some(trap) => Failure::Trap(trap.to_string()),
             None => Failure::Trap(error.root_cause().to_string()),
@@ -90,33 +96,37 @@ impl Interrupted {
     }
 }
 
-/// Awaits a guest's future, but gives it up when it has been suspended for longer than `limit` in
-/// all. The time it runs does not count: it has a budget of its own.
+/// Awaits a guest's future, but gives it up when it has waited in host functions for longer than
+/// `limit` in all. The time it runs does not count: it has a budget of its own. Nor does the time
+/// it waits for its turn, which others have used up.
 ///
 /// The timer is made when the future first has to wait: a call that does not wait reads no clock.
 /// Giving up drops the future half-way, after which its store is dead, as after a trap.
 pub(super) async fn bounded<T>(
     future: impl Future<Output = wasmtime::Result<T>>,
     limit: Duration,
-    has_suspended: &AtomicBool,
+    pace: &Pace,
 ) -> Result<T, Interrupted> {
     let mut future = std::pin::pin!(future);
     let mut timer: Option<Pin<Box<Sleep>>> = None;
-    let mut suspended: Option<Instant> = None;
+    let mut waits_since: Option<Instant> = None;
     let mut left = limit;
     std::future::poll_fn(|context| {
-        if let Some(since) = suspended.take() {
+        if let Some(since) = waits_since.take() {
             left = left.saturating_sub(since.elapsed());
+            pace.go_on();
         }
         if let Poll::Ready(result) = future.as_mut().poll(context) {
             return Poll::Ready(result.map_err(Interrupted::Guest));
         }
+        if !pace.stopped() {
+            return Poll::Pending;
+        }
         if left.is_zero() {
             return Poll::Ready(Err(Interrupted::Waited(limit)));
         }
-        has_suspended.store(true, Ordering::Relaxed);
         let now = Instant::now();
-        suspended = Some(now);
+        waits_since = Some(now);
         let end = now + left;
         let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
         timer.as_mut().reset(end);

@@ -1,7 +1,7 @@
 //! What the host functions of one instance work on, and its bounds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
@@ -14,7 +14,9 @@ use super::generation::Generation;
 use super::log::GuestLog;
 use super::namespace::Namespace;
 use super::outgoing::Outgoing;
+use super::pace::Pace;
 use super::slot::Slot;
+use super::turns::Turn;
 use crate::config::{PluginGrants, PluginLimits};
 use crate::event::Event;
 use crate::shard::Shard;
@@ -27,6 +29,9 @@ const TABLE_ELEMENTS_MAX: usize = 20_000;
 pub(super) const RESOURCES_MAX: usize = 10_000;
 /// Bytes of one set of HTTP header fields that a guest makes: what servers take of a head.
 const FIELDS_MAX: usize = 16 << 10;
+/// Random bytes that a guest gets in one call: more than any key or nonce has, and some ticks of
+/// work in which nobody else has a turn. A call for more traps.
+const RANDOM_MAX: u64 = 1 << 20;
 
 /// What the host functions of one instance work on.
 pub(super) struct Context {
@@ -44,13 +49,15 @@ pub(super) struct Context {
     pub(super) topics: Arc<Namespace>,
     store: Arc<Store>,
     memory: MemoryLimit,
-    /// Ticks of the engine's clock that the guest may still run in this event. Only ticks that
-    /// pass while it runs count, so a guest is not killed for waiting its turn.
-    pub(super) ticks_left: u64,
+    /// The plugin, as an index into the configuration.
+    owner: usize,
     /// What each event may run.
     pub(super) budget: Budget,
-    /// The call had to wait or to let others run: it has a limit on that, which is for one event.
-    suspended: Arc<AtomicBool>,
+    /// What the event under way may run, and each of a batch.
+    allowed: Duration,
+    /// What is left of that.
+    left: Duration,
+    pace: Arc<Pace>,
     settings: Arc<WasiConfigVariables>,
     log: GuestLog,
     wasi: WasiCtx,
@@ -70,12 +77,8 @@ enum Progress {
 }
 
 impl Context {
-    /// That of a new instance. `suspended` is set whenever a call of it has to wait.
-    pub(super) fn new(
-        generation: &Generation,
-        outgoing: Outgoing,
-        suspended: Arc<AtomicBool>,
-    ) -> Self {
+    /// That of a new instance, which is about to start. Its calls run at that pace.
+    pub(super) fn new(generation: &Generation, outgoing: Outgoing, pace: Arc<Pace>) -> Self {
         let limits = generation.limits().clone();
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_MAX);
@@ -86,13 +89,15 @@ impl Context {
             event: Some(Box::default()),
             batch: Progress::Ended,
             slot: None,
-            suspended,
+            pace,
+            owner: generation.owner(),
             generation: generation.number(),
             memory: MemoryLimit {
                 bytes: limits.memory,
             },
-            ticks_left: Budget::of(limits.load, "load").ticks,
-            budget: Budget::of(limits.deadline, "deadline"),
+            allowed: limits.load,
+            left: limits.load,
+            budget: Budget::growing(limits.deadline, limits.deadline_per_kib, "deadline"),
             settings: generation.settings().clone(),
             // Nothing is granted: no files, no network, no environment (G8).
             wasi: WasiCtx::builder()
@@ -100,6 +105,7 @@ impl Context {
                 .stderr(log.clone())
                 .allow_tcp(false)
                 .allow_udp(false)
+                .max_random_size(RANDOM_MAX)
                 .build(),
             log,
             http,
@@ -122,15 +128,20 @@ impl Context {
         &mut self.memory
     }
 
+    /// Allows the call that begins what its budget says.
+    pub(super) fn allow(&mut self, budget: Budget) {
+        self.allowed = budget.time;
+        self.left = budget.time;
+    }
+
     /// The engine's clock has moved while the guest ran.
     pub(super) fn tick(&mut self) -> UpdateDeadline {
-        self.ticks_left = self.ticks_left.saturating_sub(1);
-        if self.ticks_left == 0 {
+        self.left = self.left.saturating_sub(self.pace.look());
+        if self.left.is_zero() {
             return UpdateDeadline::Interrupt;
         }
-        // A plain yield wakes this task at once and starves the sockets; tokio's own lets the
-        // driver run first.
-        UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+        let turn = Turn::new(self.owner, self.pace.clone());
+        UpdateDeadline::YieldCustom(1, Box::pin(turn))
     }
 
     /// Has a batch end when the slot no longer holds that version.
@@ -205,7 +216,7 @@ impl Context {
         let Progress::Until(len) = self.batch else {
             return false;
         };
-        self.ticks_left = self.budget.ticks;
+        self.left = self.allowed;
         let is_current = match &self.slot {
             Some((slot, version)) => slot.version() == *version,
             None => true,
@@ -217,7 +228,7 @@ impl Context {
             && event.kicked.is_none()
             && !event.seat.is_some_and(|seat| shard.is_ending(seat))
             && is_current
-            && !self.suspended.load(Ordering::Relaxed);
+            && !self.pace.has_stopped();
         if !goes_on {
             self.batch = Progress::Ended;
         }

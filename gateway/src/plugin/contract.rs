@@ -62,6 +62,16 @@ pub(super) enum Inbound<'a> {
     Binary(&'a [u8]),
 }
 
+impl Inbound<'_> {
+    /// Its bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// A message a guest sends, still in its memory.
 #[derive(ComponentType, Lift)]
 #[component(variant)]

@@ -5,7 +5,6 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::atomic::AtomicBool;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use bytes::Bytes;
@@ -23,6 +22,7 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use super::call::call;
 use super::context::Context;
 use super::contract::{Export, Signature};
+use super::pace::Pace;
 use crate::handler::Failure;
 use crate::pieces::Pieces;
 
@@ -42,9 +42,10 @@ pub(super) async fn respond(
     store: &mut Store<Context>,
     export: &Export<OnRequest>,
     request: Request<Bytes>,
-    suspended: &AtomicBool,
+    pace: &Pace,
 ) -> Result<Response<Bytes>, Failure> {
-    let (budget, max) = (store.data().budget, store.data().limits.effects);
+    let budget = store.data().budget.with(request.body().len());
+    let max = store.data().limits.effects;
     let (out, set) = oneshot::channel();
     let mut http = store.data_mut().http();
     let full = |error: wasmtime::Error| Failure::Trap(error.to_string());
@@ -53,7 +54,7 @@ pub(super) async fn respond(
     let out = http.new_response_outparam(out).map_err(full)?;
     let mut reply = Reply::new(set, max);
     {
-        let mut call = pin!(call(store, export, (request, out), budget, suspended));
+        let mut call = pin!(call(store, export, (request, out), budget, pace));
         let called = poll_fn(|context| {
             let called = call.as_mut().poll(context);
             // Behind the call: the guest may wait for room for more of the body.

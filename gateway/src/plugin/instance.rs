@@ -1,7 +1,6 @@
 //! A running copy of a plugin: its store and its exports.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use hyper::{Request, Response};
@@ -18,6 +17,7 @@ use super::generation::Generation;
 use super::incoming::{self, OnRequest};
 use super::keyvalue::{OnDelete, OnSet};
 use super::outgoing::Outgoing;
+use super::pace::Pace;
 use super::packed::Packed;
 use super::slot::Slot;
 use crate::event::Event;
@@ -28,7 +28,7 @@ use crate::store::Change;
 /// dropped: wasmtime does not let a trapped store be entered again.
 pub(super) struct Instance {
     store: Store<Context>,
-    suspended: Arc<AtomicBool>,
+    pace: Arc<Pace>,
     on_open: Export<OnOpen>,
     on_message: Export<OnMessage>,
     on_close: Export<OnClose>,
@@ -66,25 +66,22 @@ impl Instance {
         requests: Arc<Semaphore>,
     ) -> Result<Self, StartError> {
         let load = generation.limits().load;
-        let suspended = Arc::new(AtomicBool::new(false));
+        let pace = Arc::new(Pace::default());
         let outgoing = Outgoing::new(generation, requests);
-        let context = Context::new(generation, outgoing, suspended.clone());
+        let context = Context::new(generation, outgoing, pace.clone());
         let mut store = Store::new(generation.engine().wasmtime(), context);
         store.limiter(Context::memory);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
         store.set_epoch_deadline(1);
-        let start = bounded(
-            generation.pre().instantiate_async(&mut store),
-            load,
-            &suspended,
-        );
+        let start = bounded(generation.pre().instantiate_async(&mut store), load, &pace);
         let instance = match start.await {
             Ok(instance) => instance,
             Err(failure) if failure.is_exhausted() => {
                 return Err(StartError::Exhausted(generation.engine().instances()));
             }
             Err(failure) => {
-                return Err(StartError::Start(failure.into_failure(load, "load")));
+                let budget = Budget::of(load, "load");
+                return Err(StartError::Start(failure.into_failure(budget)));
             }
         };
         let exports = generation.exports();
@@ -103,7 +100,7 @@ impl Instance {
             on_set: optional_export(&mut store, &instance, exports.on_set.as_ref())?,
             on_delete: optional_export(&mut store, &instance, exports.on_delete.as_ref())?,
             store,
-            suspended,
+            pace,
         })
     }
 
@@ -128,8 +125,7 @@ impl Instance {
             return Ok(());
         };
         let budget = Budget::of(self.store.data().limits.load, "load");
-        let (result,) =
-            call::<OnLoad>(&mut self.store, export, (), budget, &self.suspended).await?;
+        let (result,) = call::<OnLoad>(&mut self.store, export, (), budget, &self.pace).await?;
         result.map_err(Failure::Handler)
     }
 
@@ -140,7 +136,7 @@ impl Instance {
         };
         let budget = Budget::of(self.store.data().limits.load, "load");
         let (description,) =
-            call::<Describe>(&mut self.store, export, (), budget, &self.suspended).await?;
+            call::<Describe>(&mut self.store, export, (), budget, &self.pace).await?;
         Ok(Some(description))
     }
 
@@ -153,7 +149,7 @@ impl Instance {
         };
         let budget = self.store.data().budget;
         let (answer,) =
-            call::<OnUpgrade>(&mut self.store, export, (request,), budget, &self.suspended).await?;
+            call::<OnUpgrade>(&mut self.store, export, (request,), budget, &self.pace).await?;
         Ok(Some(answer))
     }
 
@@ -166,7 +162,7 @@ impl Instance {
             let why = "this generation of the plugin answers no requests";
             return Err(Failure::Unavailable(why.to_owned()));
         };
-        incoming::respond(&mut self.store, export, request, &self.suspended).await
+        incoming::respond(&mut self.store, export, request, &self.pace).await
     }
 
     pub(super) async fn on_open(
@@ -176,14 +172,8 @@ impl Instance {
     ) -> Result<(), Failure> {
         let budget = self.store.data().budget;
         let params = (connection, request);
-        let (result,) = call::<OnOpen>(
-            &mut self.store,
-            &self.on_open,
-            params,
-            budget,
-            &self.suspended,
-        )
-        .await?;
+        let (result,) =
+            call::<OnOpen>(&mut self.store, &self.on_open, params, budget, &self.pace).await?;
         result.map_err(Failure::Handler)
     }
 
@@ -192,14 +182,14 @@ impl Instance {
         connection: u64,
         message: Inbound<'_>,
     ) -> Result<Verdict, Failure> {
-        let budget = self.store.data().budget;
+        let budget = self.store.data().budget.with(message.len());
         let params = (connection, message);
         let (result,) = call::<OnMessage>(
             &mut self.store,
             &self.on_message,
             params,
             budget,
-            &self.suspended,
+            &self.pace,
         )
         .await?;
         result.map_err(Failure::Handler)
@@ -220,10 +210,9 @@ impl Instance {
             return Ok(());
         };
         self.store.data_mut().begin_batch(messages.ends.len());
-        let budget = self.store.data().budget;
+        let budget = self.store.data().budget.with(messages.longest);
         let params = (connection, &messages.payloads[..], &messages.ends[..]);
-        let called =
-            call::<OnMessages>(&mut self.store, export, params, budget, &self.suspended).await;
+        let called = call::<OnMessages>(&mut self.store, export, params, budget, &self.pace).await;
         let result = match called {
             Ok((result,)) => result.map_err(Failure::Handler),
             Err(failure) => Err(failure),
@@ -251,10 +240,10 @@ impl Instance {
         let Some(export) = &self.migrate_state else {
             return Ok(state.to_vec());
         };
-        let budget = self.store.data().budget;
+        let budget = self.store.data().budget.with(state.len());
         let params = (state, generation);
         let called =
-            call::<MigrateState>(&mut self.store, export, params, budget, &self.suspended).await;
+            call::<MigrateState>(&mut self.store, export, params, budget, &self.pace).await;
         self.store.data_mut().event_mut().discard();
         let (result,) = called?;
         result.map_err(Failure::Handler)
@@ -265,14 +254,8 @@ impl Instance {
             return Ok(());
         };
         let budget = self.store.data().budget;
-        let (result,) = call::<OnDrain>(
-            &mut self.store,
-            export,
-            (connection,),
-            budget,
-            &self.suspended,
-        )
-        .await?;
+        let (result,) =
+            call::<OnDrain>(&mut self.store, export, (connection,), budget, &self.pace).await?;
         result.map_err(Failure::Handler)
     }
 
@@ -287,13 +270,14 @@ impl Instance {
         let budget = self.store.data().budget;
         let params = (connection, name);
         let (result,) =
-            call::<OnTimer>(&mut self.store, export, params, budget, &self.suspended).await?;
+            call::<OnTimer>(&mut self.store, export, params, budget, &self.pace).await?;
         result.map_err(Failure::Handler)
     }
 
     /// Tells the guest of a change in a bucket that it watches, if it exports the watcher.
     pub(super) async fn on_change(&mut self, change: &Change) -> Result<(), Failure> {
-        let budget = self.store.data().budget;
+        let len = change.value.as_ref().map_or(0, |value| value.len());
+        let budget = self.store.data().budget.with(len);
         let (Some(on_set), Some(on_delete)) = (&self.on_set, &self.on_delete) else {
             return Ok(());
         };
@@ -302,11 +286,11 @@ impl Instance {
         match &change.value {
             Some(value) => {
                 let params = (bucket, &*change.key, &value[..]);
-                call::<OnSet>(&mut self.store, on_set, params, budget, &self.suspended).await
+                call::<OnSet>(&mut self.store, on_set, params, budget, &self.pace).await
             }
             None => {
                 let params = (bucket, &*change.key);
-                call::<OnDelete>(&mut self.store, on_delete, params, budget, &self.suspended).await
+                call::<OnDelete>(&mut self.store, on_delete, params, budget, &self.pace).await
             }
         }
     }
@@ -318,14 +302,8 @@ impl Instance {
     ) -> Result<(), Failure> {
         let budget = self.store.data().budget;
         let params = (connection, cause);
-        let (result,) = call::<OnClose>(
-            &mut self.store,
-            &self.on_close,
-            params,
-            budget,
-            &self.suspended,
-        )
-        .await?;
+        let (result,) =
+            call::<OnClose>(&mut self.store, &self.on_close, params, budget, &self.pace).await?;
         result.map_err(Failure::Handler)
     }
 }

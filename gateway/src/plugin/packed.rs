@@ -10,6 +10,8 @@ pub(super) struct Packed {
     pub(super) payloads: Vec<u8>,
     /// For each message twice the offset where it ends, and one more if it is text.
     pub(super) ends: Vec<u32>,
+    /// Bytes of the longest.
+    pub(super) longest: usize,
 }
 
 impl Packed {
@@ -17,7 +19,9 @@ impl Packed {
     pub(super) fn fill(mut self, messages: &[Message<'_>]) -> Self {
         self.payloads.clear();
         self.ends.clear();
+        self.longest = 0;
         for message in messages {
+            self.longest = self.longest.max(message.payload().len());
             self.payloads.extend_from_slice(message.payload());
             let is_text = matches!(message, Message::Text(_));
             self.ends
@@ -42,5 +46,6 @@ mod tests {
         ]);
         assert_eq!(packed.payloads, b"abc");
         assert_eq!(packed.ends, [5, 4, 6, 7]);
+        assert_eq!(packed.longest, 2);
     }
 }

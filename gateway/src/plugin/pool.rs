@@ -13,6 +13,7 @@ use super::instance::{Instance, StartError};
 use super::pins::{Pin, Pins};
 use super::registry::Plugin;
 use super::slot::Slot;
+use super::turns;
 use crate::config::OnRefusedState;
 use crate::handler::Failure;
 
@@ -122,7 +123,7 @@ impl Pool {
 
     /// Whether the next event would have to wait.
     pub(super) fn is_busy(&self) -> bool {
-        self.busy.get() >= self.limit
+        self.busy.get() >= self.limit || turns::is_spent(self.owner)
     }
 
     /// Drops what belongs to a generation that is no longer current.
@@ -170,7 +171,7 @@ impl Pool {
     /// An instance of the generation that is current now. Waits while `limit` events are under
     /// way.
     pub(super) async fn lease(self: &Rc<Self>) -> Result<Lease, Failure> {
-        while self.is_busy() {
+        while self.busy.get() >= self.limit {
             self.wait().await;
         }
         self.tidy();
@@ -184,6 +185,9 @@ impl Pool {
         };
         if lease.instance.is_none() {
             lease.instance = Some(self.start(version).await?);
+        }
+        if turns::is_spent(self.owner) {
+            turns::begin(self.owner).await;
         }
         Ok(lease)
     }

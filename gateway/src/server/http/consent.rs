@@ -157,7 +157,7 @@ async fn decide<H: Handler>(
         Err(failure) => {
             shard.failed(EventKind::Upgrade.name(), &event, &failure);
             Refused::ByUs(match failure {
-                Failure::Unavailable(_) => Refusal::Unavailable,
+                Failure::Unavailable(_) | Failure::Busy(_) => Refusal::Unavailable,
                 _ => Refusal::Failed(failure.to_string()),
             })
         }

@@ -162,7 +162,7 @@ async fn answer<H: Handler>(
             event.discard();
             shard.failed(EventKind::Request.name(), &event, &failure);
             Err(match failure {
-                Failure::Unavailable(_) => Refusal::Unavailable,
+                Failure::Unavailable(_) | Failure::Busy(_) => Refusal::Unavailable,
                 _ => Refusal::Failed(failure.to_string()),
             })
         }

@@ -79,8 +79,11 @@ pub struct Event {
     pub topics: HashMap<Box<str>, Option<Option<Box<str>>>>,
     /// By how much that changes their number.
     pub topics_added: isize,
-    /// By how many timers of the connection it may have more.
-    pub timers_added: usize,
+    /// The timers that this event has set (`true`) or cleared, by whether they are the connection's,
+    /// and by name.
+    pub timers: HashMap<(bool, Box<str>), bool>,
+    /// By how much that changes the number of the plugin's own timers, and of the connection's.
+    pub timers_added: [isize; 2],
     /// The generation that handled the event.
     pub generation: u64,
     /// The largest state, in bytes.
@@ -150,7 +153,10 @@ impl Event {
         if !self.topics.is_empty() {
             self.topics = HashMap::default();
         }
+        if !self.timers.is_empty() {
+            self.timers = HashMap::default();
+        }
         self.topics_added = 0;
-        self.timers_added = 0;
+        self.timers_added = [0; 2];
     }
 }

@@ -108,8 +108,9 @@ contract_error! {
         NotThisConnection => "only the event's own connection can subscribe, and only while it is open",
         /// Topics are 1 to 255 bytes long, labels at most 255.
         InvalidTopic => "topics are 1 to 255 bytes long, labels at most 255",
-        /// The connection has as many subscriptions as its route allows.
-        TooMany => "the connection has as many subscriptions as its route allows",
+        /// The connection has as many subscriptions as `limits.subscriptions` of its route allows, or all that this event
+        /// has done so far is over `limits.effects` of the plugin.
+        TooMany => "the connection has as many subscriptions as limits.subscriptions of its route allows, or all of this event is over limits.effects of the plugin",
         /// The configuration shares the topic, and `grants.topics` of the plugin does not name it.
         NotGranted => "the topic is shared by [[topic]]: name that in grants.topics.subscribe of the plugin",
     }
@@ -125,8 +126,8 @@ contract_error! {
         /// The period is less than `limits.timer` of the plugin.
         TooOften => "the period is less than limits.timer of the plugin",
         /// The connection has as many timers as `limits.timers` of its route allows, or the plugin as many of its own
-        /// as its `limits.timers`.
-        TooMany => "there are as many timers as limits.timers of the route, or of the plugin, allows",
+        /// as its `limits.timers`, or all that this event has done so far is over its `limits.effects`.
+        TooMany => "there are as many timers as limits.timers of the route, or of the plugin, allows, or all of this event is over limits.effects of the plugin",
     }
 }
 
@@ -157,7 +158,7 @@ contract_error! {
     CloseError {
         /// All that this event has done so far is over `limits.effects` of the plugin, or the queue to the connection's
         /// core is full.
-        TooMany => "all of this event is over limits.effects of the plugin, or the queue to the connection's core is full",
+        TooMany => "all of this event is over limits.effects of the plugin, or the queue to the connection's core (server.queue) is full",
         /// Codes an endpoint may send: 1000-1003, 1007-1014 and 3000-4999 (RFC 6455 section 7.4).
         InvalidCode => "close codes are 1000-1003, 1007-1014 and 3000-4999",
         /// Reasons are at most 123 bytes long (RFC 6455 section 5.5).

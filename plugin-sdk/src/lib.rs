@@ -111,9 +111,9 @@
 //!
 //! | in the configuration | | by default |
 //! | --- | --- | --- |
-//! | `plugin.limits.deadline` | running time of one event; then it fails | 50 ms |
+//! | `plugin.limits.deadline`, `.deadline_per_kib` | running time of one event, host functions included, and what each KiB of its message adds; then it fails | 50 ms; 0.5 ms |
 //! | `plugin.limits.wait` | time that it may wait for the store and [`http`]; then it fails | 5 s |
-//! | `plugin.limits.memory` | memory of an instance; then it panics | 64 MiB |
+//! | `plugin.limits.memory` | memory of an instance; then it traps | 256 MiB |
 //! | `plugin.limits.effects` | what one event sends, publishes and keeps | 16 MiB |
 //! | `plugin.limits.timers`, `plugin.limits.timer` | timers of the plugin's own; the shortest period | 1,024; 10 ms |
 //! | `route.limits.state` | state of a connection | 64 KiB |
@@ -121,7 +121,7 @@
 //! | `route.limits.timers` | timers of a connection | 16 |
 //! | `route.limits.message` | a message that comes in; then the connection is closed with 1009 | 16 MiB |
 //! | `route.limits.outbox` | what a slow connection has not taken yet; then `slow_consumer` says | 1 MiB |
-//! | `bucket.keys`, `.key`, `.value`, `.size` | what a bucket of the store holds | 100,000; 255 B; 64 KiB; 64 MiB |
+//! | `bucket.keys`, `.key`, `.value`, `.size` | what a bucket of the store holds | 100,000; 255 B; 1 MiB; 64 MiB |
 //!
 //! # Messages with types
 //!

@@ -59,7 +59,7 @@ pub fn bucket(name: &str) -> Result<Bucket> {
 /// A bucket of the store: keys in order of their bytes, each with a value of bytes.
 ///
 /// Limits are the bucket's, in `[[bucket]]` of the configuration: by default 100,000 keys of 255 bytes and values of
-/// 64 KiB, 64 MiB in all. What would exceed one is refused with [`StoreError::Refused`], whose text names it.
+/// 1 MiB, 64 MiB in all. What would exceed one is refused with [`StoreError::Refused`], whose text names it.
 #[derive(Debug)]
 pub struct Bucket {
     handle: store::Bucket,

@@ -127,6 +127,8 @@ async fn limits_are_errors_in_the_guest() {
         client.recv().await,
         "the period is less than limits.timer of the plugin"
     );
+    client.send("same 20").await;
+    assert_eq!(client.recv().await, "set 20", "it is one timer");
     client.send("many 10").await;
     assert_eq!(client.recv().await, "set 3");
     set(&mut client, "after 1 0").await;

@@ -62,12 +62,13 @@ pub struct Bucket {
     /// refused.
     #[serde(deserialize_with = "units::size::<_, 1, 65_536>")]
     pub key: usize,
-    /// Bytes of a value. Default `"64KiB"`: a room or a profile in JSON; it is copied with every
-    /// read and write. A larger one is refused.
+    /// Bytes of a value. Default `"1MiB"`: a map of some ten thousand connections in JSON; it is copied
+    /// with every read and write, so what grows further wants a key for each entry. A larger one is
+    /// refused with an error that names this key.
     #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
     pub value: usize,
-    /// Bytes of all keys and values, with 128 bytes for each entry's place. Default `"64MiB"`: a
-    /// thousand of the largest values, or some 400 000 counters. A write beyond it is refused.
+    /// Bytes of all keys and values, with 128 bytes for each entry's place. Default `"64MiB"`: 63
+    /// of the largest values, or some 400 000 counters. A write beyond it is refused.
     #[serde(deserialize_with = "units::size::<_, 1, 1_099_511_627_776>")]
     pub size: usize,
 }
@@ -79,7 +80,7 @@ impl Default for Bucket {
             ttl: None,
             keys: 100_000,
             key: 255,
-            value: 64 << 10,
+            value: 1 << 20,
             size: 64 << 20,
         }
     }

@@ -14,13 +14,16 @@ pub struct PluginTimers {
 }
 
 impl PluginTimers {
-    /// Whether a plugin may set one more timer, of that name, beside those it has and `added`, if it
-    /// may have `max`.
-    pub fn has_room(&self, owner: usize, name: &str, added: usize, max: usize) -> bool {
+    /// Whether a plugin may set one more timer beside those it has and `added`, if it may have `max`.
+    pub fn has_room(&self, owner: usize, added: isize, max: usize) -> bool {
+        let count = self.lock().get(&owner).map_or(0, HashSet::len);
+        count.saturating_add_signed(added) < max
+    }
+
+    /// Whether a plugin has a timer of that name.
+    pub fn is_set(&self, owner: usize, name: &str) -> bool {
         let names = self.lock();
-        let names = names.get(&owner);
-        names.map_or(0, HashSet::len) + added < max
-            || names.is_some_and(|names| names.contains(name))
+        names.get(&owner).is_some_and(|names| names.contains(name))
     }
 
     /// A timer was set.
@@ -46,16 +49,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_known_name_has_room_at_the_limit() {
+    fn each_plugin_has_room_of_its_own() {
         let timers = PluginTimers::default();
-        assert!(!timers.has_room(0, "a", 0, 0));
-        assert!(timers.has_room(0, "a", 0, 1));
+        assert!(!timers.has_room(0, 0, 0));
+        assert!(timers.has_room(0, 0, 1));
         timers.add(0, "a");
-        assert!(timers.has_room(0, "a", 0, 1));
-        assert!(!timers.has_room(0, "b", 0, 1));
-        assert!(timers.has_room(1, "b", 0, 1));
-        assert!(!timers.has_room(1, "b", 1, 1));
+        timers.add(0, "a");
+        assert!(timers.is_set(0, "a") && !timers.is_set(1, "a"));
+        assert!(!timers.has_room(0, 0, 1));
+        assert!(timers.has_room(0, -1, 1));
+        assert!(timers.has_room(1, 0, 1));
+        assert!(!timers.has_room(1, 1, 1));
         timers.remove(0, "a");
-        assert!(timers.has_room(0, "b", 0, 1));
+        assert!(timers.has_room(0, 0, 1));
     }
 }

@@ -245,18 +245,18 @@ impl Shard {
         self.timers.borrow_mut().clear_all(Whose::Connection(seat));
     }
 
-    /// Whether a connection may have one more timer, of that name and plugin, beside those it has
-    /// and `added`, if it may have `max`.
-    pub fn has_timer_room(
-        &self,
-        seat: Seat,
-        owner: usize,
-        name: &str,
-        added: usize,
-        max: usize,
-    ) -> bool {
-        let (timers, whose) = (self.timers.borrow(), Whose::Connection(seat));
-        timers.count(whose) + added < max || timers.is_set(whose, owner, name)
+    /// Whether a connection has a timer of that plugin and name.
+    pub fn is_timer_set(&self, seat: Seat, owner: usize, name: &str) -> bool {
+        self.timers
+            .borrow()
+            .is_set(Whose::Connection(seat), owner, name)
+    }
+
+    /// Whether a connection may have one more timer beside those it has and `added`, if it may have
+    /// `max`.
+    pub fn has_timer_room(&self, seat: Seat, added: isize, max: usize) -> bool {
+        let count = self.timers.borrow().count(Whose::Connection(seat));
+        count.saturating_add_signed(added) < max
     }
 
     /// The plugin and the name of a connection's timer that has fired and was not taken yet, the

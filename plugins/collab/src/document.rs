@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_sdk::Fault;
 
-/// Characters of a document. Even if JSON takes six bytes for each, it fits into the 64 KiB of a value in the store.
+/// Characters of a document. Even if JSON takes six bytes for each, it fits into 64 KiB of a value in the store.
 pub(crate) const TEXT_MAX: usize = 10_000;
 
 /// The code of the fault that the base of an edit is no longer current.

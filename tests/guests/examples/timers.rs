@@ -1,7 +1,8 @@
 //! Sets timers as its messages say: "after NAME MS", "every NAME MS", "keep NAME MS" (a repeating one that stays), "plugin
 //! NAME MS", "plugin-every NAME MS", "clear NAME", "clear-plugin NAME", "fail NAME MS" (sets it, then fails), "many N"
-//! (how many of N it can set). A timer of the connection answers "GENERATION NAME"; one named "trap" traps, "stop" clears
-//! itself after it fired, "slow" takes 60 ms on the clock. A plugin's own publishes "GENERATION NAME" to "plugin", to which every connection listens.
+//! (how many of N it can set), "same N" (how often of N it can set one of the same name). A timer of the connection answers
+//! "GENERATION NAME"; one named "trap" traps, "stop" clears itself after it fired, "slow" takes 60 ms on the clock. A
+//! plugin's own publishes "GENERATION NAME" to "plugin", to which every connection listens.
 
 use std::thread;
 use std::time::Duration;
@@ -37,10 +38,17 @@ impl Handler for Timers {
                 Timer::after(name, time).on(connection)?;
                 return Err(error!("as asked"));
             }
-            "many" => {
+            "many" | "same" => {
                 let far = Duration::from_secs(3600);
+                let name_of = |n: &u32| {
+                    if verb == "many" {
+                        n.to_string()
+                    } else {
+                        "0".to_owned()
+                    }
+                };
                 let set = (0..name.parse()?)
-                    .filter(|n: &u32| Timer::after(&n.to_string(), far).on(connection).is_ok());
+                    .filter(|n: &u32| Timer::after(&name_of(n), far).on(connection).is_ok());
                 connection.send(format!("set {}", set.count()));
                 return Ok(());
             }

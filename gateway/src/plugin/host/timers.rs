@@ -39,18 +39,24 @@ fn set(
     if every.is_some_and(|every| every < limits.timer) {
         return Err(TimerError::TooOften);
     }
-    let (owner, added) = (event.owner, event.timers_added);
-    let has_room = on_shard(|shard| match event.seat.filter(|_| of_connection) {
-        Some(seat) => shard.has_timer_room(seat, owner, &name, added, event.timers_max),
-        None => {
-            let timers = shard.directory().timers();
-            timers.has_room(owner, &name, added, limits.timers)
+    let owner = event.owner;
+    if !is_set(event, of_connection, &name) {
+        let added = event.timers_added[usize::from(of_connection)];
+        let has_room = on_shard(|shard| match event.seat.filter(|_| of_connection) {
+            Some(seat) => shard.has_timer_room(seat, added, event.timers_max),
+            None => {
+                let timers = shard.directory().timers();
+                timers.has_room(owner, added, limits.timers)
+            }
+        });
+        if !has_room {
+            return Err(TimerError::TooMany);
         }
-    });
-    if !has_room || event.effects.cost() > limits.effects {
+    }
+    if event.effects.cost() > limits.effects {
         return Err(TimerError::TooMany);
     }
-    event.timers_added += 1;
+    change(event, of_connection, &name, true);
     event.effects.push(Effect::SetTimer {
         owner,
         of_connection,
@@ -75,12 +81,32 @@ fn clear(
     if event.effects.cost() > effects_max {
         return Err(TimerError::TooMany);
     }
+    change(event, of_connection, &name, false);
     event.effects.push(Effect::ClearTimer {
         owner: event.owner,
         of_connection,
         name: name.into(),
     });
     Ok(())
+}
+
+/// Whether the timer is set, this event's own changes included.
+fn is_set(event: &Event, of_connection: bool, name: &str) -> bool {
+    // Looked up by an owned name: timers are set far less often than messages come.
+    if let Some(&set) = event.timers.get(&(of_connection, name.into())) {
+        return set;
+    }
+    on_shard(|shard| match event.seat.filter(|_| of_connection) {
+        Some(seat) => shard.is_timer_set(seat, event.owner, name),
+        None => shard.directory().timers().is_set(event.owner, name),
+    })
+}
+
+/// Remembers that the event has set or cleared a timer. One that is set again is still one.
+fn change(event: &mut Event, of_connection: bool, name: &str, set: bool) {
+    let before = is_set(event, of_connection, name);
+    event.timers_added[usize::from(of_connection)] += isize::from(set) - isize::from(before);
+    event.timers.insert((of_connection, name.into()), set);
 }
 
 /// Whether the timer is the connection's.

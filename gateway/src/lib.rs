@@ -17,9 +17,10 @@
 //! For plugins: [`store`], what they keep beyond their connections.
 //!
 //! Around them: `file`, what is read of the disk; [`config`], [`hosts`], [`counters`] and their
-//! [`labels`], [`admin`], [`console`], [`client`], [`cli`].
+//! [`labels`], [`admin`], [`console`], [`client`], [`cli`]; [`allocator`] has memory go back.
 
 pub mod admin;
+pub mod allocator;
 pub mod cli;
 pub mod client;
 pub mod close;

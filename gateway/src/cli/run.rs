@@ -34,6 +34,7 @@ pub fn run(
 
 /// The control thread's runtime: signals, admin, watcher. No event runs on it.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::LocalRuntime> {
+    crate::allocator::give_back_large_buffers();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())

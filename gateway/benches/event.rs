@@ -22,6 +22,7 @@ use tidegate::effects::{Effect, Effects, Options};
 use tidegate::event::Event;
 use tidegate::handler::Handler;
 use tidegate::message::Message;
+use tidegate::outbox::Oversize;
 use tidegate::pending::Pending;
 use tidegate::plugin::{Engine, Guest, Pool, Registry, builder};
 use tidegate::shard::{Encoding, Link, Seat, Shard};
@@ -83,7 +84,9 @@ fn shard() -> Rc<Shard> {
     let counters = Arc::new(Counters::default());
     let directory = Arc::new(Directory::new(1));
     let pending = Pending::new(usize::MAX);
-    let shard = Shard::new(0, Box::new([link]), directory, pending, counters);
+    let oversize = Oversize::new(usize::MAX);
+    let links = Box::new([link]);
+    let shard = Shard::new(0, links, directory, pending, oversize, counters);
     let shard = shard.expect("sockets can be watched");
     shard.start();
     // No connection has a guest here: what is driven is the end of each turn.

@@ -16,7 +16,7 @@ mod violation;
 
 pub use frame::{
     EncodedHead, HEAD_MAX, MAX_CONTROL, Opcode, append, append_deflated, close_code_allowed,
-    close_payload, encode_head, frame_len, is_control, longest_deflated, payload,
+    close_payload, encode_head, frame_len, frame_len_of, is_control, longest_deflated, payload,
 };
 pub use reader::{Batch, Item, Reader};
 pub use violation::Violation;

@@ -86,7 +86,7 @@ pub struct Counters {
     pub failure_replies: Counter,
     /// Requests and sockets that became neither a connection nor an answer of a plugin, by reason.
     pub refusals: Family<RefusalReason>,
-    /// Messages not delivered, by reason.
+    /// Messages not delivered, by reason; and timers of plugins' own that were not set.
     pub drops: Family<DropReason>,
     /// HTTP requests that plugins sent, by result.
     pub outgoing: Family<RequestResult>,

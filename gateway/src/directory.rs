@@ -1,5 +1,5 @@
-//! How many subscribe to a topic in the whole process, and under which labels; and which timers
-//! plugins have.
+//! How many subscribe to a topic in the whole process, and under which labels; which connections there
+//! are, and which timers plugins have.
 //!
 //! The hub of a shard is its own; what other shards may ask of it stands here. Written when
 //! someone subscribes or leaves, read when a handler counts or lists, or a publish looks for
@@ -11,9 +11,12 @@ use std::sync::{Mutex, MutexGuard};
 use crate::message::ConnectionId;
 use crate::topic::{ByTopic, Topic};
 
+mod connections;
 mod timers;
 
+pub use connections::Connections;
 pub use timers::PluginTimers;
+
 /// Longest topic and label, in bytes: names, not documents; the wire formats of peers such as
 /// Centrifugo have the same bound.
 pub const NAME_MAX: usize = 255;
@@ -23,6 +26,7 @@ pub const NAME_MAX: usize = 255;
 pub struct Directory {
     /// One per shard. A std mutex: it is held for a map access, never across an await.
     shards: Box<[Mutex<Topics>]>,
+    connections: Connections,
     timers: PluginTimers,
 }
 
@@ -48,8 +52,14 @@ impl Directory {
     pub fn new(shards: usize) -> Self {
         Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
+            connections: Connections::new(shards),
             timers: PluginTimers::default(),
         }
+    }
+
+    /// The connections of all shards.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// The timers that plugins have set for themselves.

@@ -1,11 +1,13 @@
 //! What a handler did in one event, in order, held back until the event returns `ok`.
 //!
 //! The payloads lie as encoded frames in one buffer, so that recording an effect copies the
-//! message once and allocates nothing once the buffer has grown. The same type carries what one
-//! shard publishes or sends to another.
+//! message once and allocates nothing once the buffer has grown. Large ones lie by themselves: other
+//! shards and those that have to wait share them. The same type carries what one shard publishes or
+//! sends to another.
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use foldhash::HashMap;
 
 use crate::close::CloseFrame;
@@ -15,6 +17,19 @@ use crate::message::{ConnectionId, Message};
 use crate::shard::Schedule;
 use crate::topic::{Topic, TopicOwner};
 
+/// Frames of this length lie by themselves: one more allocation is nothing beside copying them again,
+/// and one event's memory is not kept beyond it.
+const APART_MIN: usize = 256 << 10;
+
+/// Where an encoded frame lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encoded {
+    /// Among the event's other bytes.
+    Here(Range<usize>),
+    /// By itself.
+    Apart(Bytes),
+}
+
 /// One thing a handler did.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -22,8 +37,8 @@ pub enum Effect {
     Send {
         /// The receiver; not necessarily the event's own connection.
         to: ConnectionId,
-        /// Where its frame lies, see [`Effects::bytes`].
-        frame: Range<usize>,
+        /// Its frame, see [`Effects::frame`].
+        frame: Encoded,
         /// Whether it may be compressed.
         compress: bool,
         /// What it is called among server-sent events, see [`Effects::text`]; empty if nothing.
@@ -38,8 +53,8 @@ pub enum Effect {
         owner: TopicOwner,
         /// Where the topic's name lies, see [`Effects::topic`].
         topic: Range<usize>,
-        /// Where the frame lies.
-        frame: Range<usize>,
+        /// The frame.
+        frame: Encoded,
         /// The one subscriber that does not get it.
         except: Option<ConnectionId>,
         /// Whether it may be compressed.
@@ -73,6 +88,8 @@ pub enum Effect {
         name: Box<str>,
         /// When it fires.
         schedule: Schedule,
+        /// How many of its own the plugin may have.
+        max: usize,
     },
     /// A timer is cleared.
     ClearTimer {
@@ -128,9 +145,11 @@ const ENTRY_COST: usize = 64;
 pub struct Effects {
     list: Vec<Effect>,
     bytes: Vec<u8>,
-    /// Frame bytes for the first connection sent to, which nearly always is the only one.
+    /// Bytes that lie elsewhere: large frames, and names.
+    elsewhere: usize,
+    /// Outbox bytes for the first connection sent to, which nearly always is the only one.
     first: Option<(ConnectionId, usize)>,
-    /// Frame bytes for the others.
+    /// Outbox bytes for the others.
     others: HashMap<ConnectionId, usize>,
     closes: bool,
 }
@@ -147,8 +166,11 @@ impl Effects {
     }
 
     /// The bytes of a frame.
-    pub fn bytes(&self, range: &Range<usize>) -> &[u8] {
-        &self.bytes[range.clone()]
+    pub fn frame<'a>(&'a self, frame: &'a Encoded) -> &'a [u8] {
+        match frame {
+            Encoded::Here(range) => &self.bytes[range.clone()],
+            Encoded::Apart(bytes) => bytes,
+        }
     }
 
     /// The topic of a publish.
@@ -166,7 +188,19 @@ impl Effects {
 
     /// What counts against `limits.effects`: bytes, and a fixed cost for each entry.
     pub fn cost(&self) -> usize {
-        self.bytes.len() + self.list.len() * ENTRY_COST
+        self.bytes.len() + self.elsewhere + self.list.len() * ENTRY_COST
+    }
+
+    /// What one of the effects would add to the cost of others.
+    pub fn cost_in_mail(&self, effect: &Effect) -> usize {
+        ENTRY_COST
+            + match effect {
+                Effect::Send { frame, id, .. } => self.frame(frame).len() + id.len(),
+                Effect::Publish {
+                    topic, frame, id, ..
+                } => topic.len() + self.frame(frame).len() + id.len(),
+                effect => names(effect),
+            }
     }
 
     /// What a message of `len` bytes would add to the cost.
@@ -174,7 +208,7 @@ impl Effects {
         len + codec::HEAD_MAX + ENTRY_COST
     }
 
-    /// Frame bytes recorded for `to` so far: they take room in its outbox too.
+    /// Bytes that were recorded for `to` so far: they take room in its outbox too.
     pub fn bytes_for(&self, to: ConnectionId) -> usize {
         match self.first {
             Some((first, bytes)) if first == to => bytes,
@@ -188,14 +222,20 @@ impl Effects {
         self.closes
     }
 
-    /// Records a message for one connection.
-    pub fn send(&mut self, to: ConnectionId, message: Message<'_>, options: Options<'_>) {
+    /// Records a message for one connection. It takes `room` bytes of the outbox there.
+    pub fn send(
+        &mut self,
+        to: ConnectionId,
+        message: Message<'_>,
+        options: Options<'_>,
+        room: usize,
+    ) {
         let id = self.append_id(options.id);
         let frame = self.encode(message);
         match &mut self.first {
-            Some((first, bytes)) if *first == to => *bytes += frame.len(),
-            Some(_) => *self.others.entry(to).or_default() += frame.len(),
-            first => *first = Some((to, frame.len())),
+            Some((first, bytes)) if *first == to => *bytes += room,
+            Some(_) => *self.others.entry(to).or_default() += room,
+            first => *first = Some((to, room)),
         }
         self.list.push(Effect::Send {
             to,
@@ -229,7 +269,7 @@ impl Effects {
 
     /// Records that another connection is closed.
     pub fn kick(&mut self, to: ConnectionId, frame: CloseFrame) {
-        self.list.push(Effect::Kick {
+        self.push(Effect::Kick {
             to,
             frame,
             sender: None,
@@ -239,6 +279,7 @@ impl Effects {
     /// Records an effect that carries no frame.
     pub fn push(&mut self, effect: Effect) {
         self.closes |= matches!(effect, Effect::Close(_));
+        self.elsewhere += names(&effect);
         self.list.push(effect);
     }
 
@@ -253,7 +294,8 @@ impl Effects {
                 id,
                 ..
             } => {
-                let (frame, id) = (self.append(from.bytes(frame)), self.append(from.bytes(id)));
+                let id = self.append(from.text(id).as_bytes());
+                let frame = self.copy_frame(from, frame);
                 self.list.push(Effect::Send {
                     to: *to,
                     frame,
@@ -270,8 +312,9 @@ impl Effects {
                 compress,
                 id,
             } => {
-                let topic = self.append(from.bytes(topic));
-                let (frame, id) = (self.append(from.bytes(frame)), self.append(from.bytes(id)));
+                let topic = self.append(from.text(topic).as_bytes());
+                let id = self.append(from.text(id).as_bytes());
+                let frame = self.copy_frame(from, frame);
                 self.list.push(Effect::Publish {
                     owner: *owner,
                     topic,
@@ -281,7 +324,7 @@ impl Effects {
                     id,
                 });
             }
-            Effect::Kick { to, frame, .. } => self.list.push(Effect::Kick {
+            Effect::Kick { to, frame, .. } => self.push(Effect::Kick {
                 to: *to,
                 frame: frame.clone(),
                 sender: Some(sender),
@@ -291,17 +334,19 @@ impl Effects {
                 of_connection: false,
                 name,
                 schedule,
-            } => self.list.push(Effect::SetTimer {
+                max,
+            } => self.push(Effect::SetTimer {
                 owner: *owner,
                 of_connection: false,
                 name: name.clone(),
                 schedule: *schedule,
+                max: *max,
             }),
             Effect::ClearTimer {
                 owner,
                 of_connection: false,
                 name,
-            } => self.list.push(Effect::ClearTimer {
+            } => self.push(Effect::ClearTimer {
                 owner: *owner,
                 of_connection: false,
                 name: name.clone(),
@@ -317,18 +362,18 @@ impl Effects {
 
     /// Forgets everything. Keeps the memory unless one event made it unusually large.
     pub fn clear(&mut self) {
-        const KEEP: usize = 256 << 10;
         self.list.clear();
         self.bytes.clear();
+        self.elsewhere = 0;
         self.first = None;
         self.closes = false;
         if !self.others.is_empty() {
             self.others = HashMap::default();
         }
-        if self.bytes.capacity() > KEEP {
+        if self.bytes.capacity() > APART_MIN {
             self.bytes = Vec::new();
         }
-        if self.list.capacity() > KEEP / ENTRY_COST {
+        if self.list.capacity() > APART_MIN / ENTRY_COST {
             self.list = Vec::new();
         }
     }
@@ -346,13 +391,43 @@ impl Effects {
         start..self.bytes.len()
     }
 
-    fn encode(&mut self, message: Message<'_>) -> Range<usize> {
-        let start = self.bytes.len();
+    fn encode(&mut self, message: Message<'_>) -> Encoded {
         let opcode = match message {
             Message::Text(_) => Opcode::Text,
             Message::Binary(_) => Opcode::Binary,
         };
-        codec::append(&mut self.bytes, opcode, message.payload());
-        start..self.bytes.len()
+        let payload = message.payload();
+        if payload.len() >= APART_MIN {
+            let mut frame = Vec::new();
+            codec::append(&mut frame, opcode, payload);
+            self.elsewhere += frame.len();
+            return Encoded::Apart(frame.into());
+        }
+        let start = self.bytes.len();
+        codec::append(&mut self.bytes, opcode, payload);
+        Encoded::Here(start..self.bytes.len())
+    }
+
+    fn copy_frame(&mut self, from: &Effects, frame: &Encoded) -> Encoded {
+        match frame {
+            Encoded::Here(_) => Encoded::Here(self.append(from.frame(frame))),
+            Encoded::Apart(bytes) => {
+                self.elsewhere += bytes.len();
+                Encoded::Apart(bytes.clone())
+            }
+        }
+    }
+}
+
+/// The bytes of the names in an effect that has them by itself.
+fn names(effect: &Effect) -> usize {
+    match effect {
+        Effect::Subscribe { topic, label, .. } => {
+            topic.len() + label.as_ref().map_or(0, |label| label.len())
+        }
+        Effect::Unsubscribe { topic, .. } => topic.len(),
+        Effect::SetTimer { name, .. } | Effect::ClearTimer { name, .. } => name.len(),
+        Effect::Close(frame) | Effect::Kick { frame, .. } => frame.reason.len(),
+        Effect::Send { .. } | Effect::Publish { .. } | Effect::Overflow { .. } => 0,
     }
 }

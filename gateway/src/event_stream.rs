@@ -22,17 +22,56 @@ pub fn is_id(id: &str) -> bool {
 
 /// Appends a message, given as its frame. An empty `id` is none.
 pub fn append_message(out: &mut Vec<u8>, frame: &[u8], id: &str) {
+    let payload = codec::payload(frame);
+    let is_binary = frame.first().map(|first| first & 0x0f) == Some(Opcode::Binary as u8);
+    out.reserve(message_len(payload, !is_binary, id));
     if !id.is_empty() {
         field(out, "id", id.as_bytes());
     }
-    let payload = codec::payload(frame);
-    if frame.first().map(|first| first & 0x0f) == Some(Opcode::Binary as u8) {
+    if is_binary {
         field(out, "event", b"binary");
-        field(out, "data", BASE64.encode(payload).as_bytes());
+        out.extend_from_slice(b"data: ");
+        let start = out.len();
+        out.resize(start + BASE64.encode_len(payload.len()), 0);
+        BASE64.encode_mut(payload, &mut out[start..]);
+        out.push(b'\n');
     } else {
         lines(payload, |line| field(out, "data", line));
     }
     out.push(b'\n');
+}
+
+/// The length of the event for a frame: see [`append_message`].
+pub fn frame_len(frame: &[u8], id: &str) -> usize {
+    let is_binary = frame.first().map(|first| first & 0x0f) == Some(Opcode::Binary as u8);
+    message_len(codec::payload(frame), !is_binary, id)
+}
+
+/// The length of the event for a message's payload. Each line of a text takes a field of its own, so
+/// one of line ends alone is seven times as long.
+pub fn message_len(payload: &[u8], is_text: bool, id: &str) -> usize {
+    let id = if id.is_empty() {
+        0
+    } else {
+        "id: \n".len() + id.len()
+    };
+    let data = match is_text {
+        true => data_len(payload),
+        false => "event: binary\ndata: \n".len() + BASE64.encode_len(payload.len()),
+    };
+    id + data + 1
+}
+
+/// The length of the fields for the lines of a text.
+fn data_len(text: &[u8]) -> usize {
+    let (mut ends, mut pairs, mut last) = (0, 0, 0);
+    for &byte in text {
+        ends += usize::from(byte == b'\n' || byte == b'\r');
+        pairs += usize::from(byte == b'\n' && last == b'\r');
+        last = byte;
+    }
+    // A line without its end, and around it what makes it a field.
+    text.len() - ends + (ends - pairs + 1) * "data: \n".len()
 }
 
 /// Appends why the connection is closed.
@@ -69,6 +108,7 @@ mod tests {
         let (mut frame, mut out) = (Vec::new(), Vec::new());
         codec::append(&mut frame, opcode, payload);
         append_message(&mut out, &frame, id);
+        assert_eq!(out.len(), frame_len(&frame, id), "its length is known");
         String::from_utf8(out).unwrap()
     }
 

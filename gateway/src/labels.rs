@@ -195,6 +195,12 @@ labels! {
         ShardQueue = "shard-queue",
         /// The connection is ending or gone.
         Closing = "closing",
+        /// The event had done as much as its limit allows.
+        Effects = "effects",
+        /// The message is longer than the outbox, and the process has no room for another such one.
+        Oversize = "oversize",
+        /// No message but a timer of a plugin's own, which has as many as it may.
+        Timers = "timers",
     }
 
     /// HTTP requests that plugins sent, by what became of them.

@@ -1,34 +1,37 @@
 //! The bounded queue into one connection.
 //!
-//! All frames a shard produces in one turn of its loop lie in one buffer, the *turn*; an outbox
-//! only remembers which ranges of it its connection gets, and writes them at the turn's end. Bytes
-//! of its own, the *backlog*, it holds only when the socket would block. Pure: no sockets, no
-//! async; the writer is a closure.
+//! What a shard produces in one turn of its loop lies in one [`Output`]; an outbox only remembers
+//! which ranges of it its connection gets, and writes them at the turn's end. A [`Large`] message lies
+//! by itself and is written at once. Something of its own, the backlog, an outbox holds only while the
+//! socket would block: copies of small messages, shares of the others. Pure: no sockets, no async; the
+//! writer is a closure.
 
 mod backlog;
+mod large;
+mod output;
 
 use std::io::{self, IoSlice};
-use std::ops::Range;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use crate::config::SlowConsumer;
 
-use backlog::{Backlog, Control};
+pub use large::{LARGE_MIN, Large, Oversize};
+pub use output::{Kind, Output, Span};
+
+use backlog::{Backlog, SHARED_MIN, SLICES_MAX, Slices};
 
 /// Above this many bytes waiting, `send` answers `queued` and `on-drain` follows: about what the
 /// kernel takes at once for a socket whose reader keeps up (`TCP_NOTSENT_LOWAT` is set to it).
 pub const HIGH_WATER: usize = 128 << 10;
 
-/// A range of the turn's buffer.
-pub type Span = Range<u32>;
-
-/// What became of a frame.
+/// Whether a message is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Push {
     /// Taken.
     Taken,
-    /// Taken, and this many older frames were dropped for it (`drop-oldest`).
+    /// Taken, and this many older messages were dropped for it (`drop-oldest`).
     Replaced(usize),
     /// Not taken: there is no room (`drop-newest`) or the connection is closing.
     Dropped,
@@ -48,13 +51,11 @@ pub enum Flush {
 /// The queue into one connection.
 #[derive(Debug)]
 pub struct Outbox {
-    /// Ranges of the turn's buffer, in order. Contiguous ranges are one.
+    /// Ranges of the turn's output, in order. Contiguous ranges are one.
     pending: SmallVec<[Span; 2]>,
     pending_bytes: usize,
-    backlog: Backlog,
-    /// The latest pong, and ping, while there is a backlog: RFC 6455 section 5.5.3 lets us answer
-    /// only the most recent ping, so a flood of pings to a peer that does not read takes no room.
-    control: Control,
+    /// None while nothing waits that the socket did not take.
+    backlog: Option<Box<Backlog>>,
     limit: usize,
     policy: SlowConsumer,
     owes_drain: bool,
@@ -67,8 +68,7 @@ impl Outbox {
         Self {
             pending: SmallVec::new(),
             pending_bytes: 0,
-            backlog: Backlog::default(),
-            control: Control::default(),
+            backlog: None,
             limit,
             policy,
             owes_drain: false,
@@ -78,29 +78,28 @@ impl Outbox {
 
     /// Bytes waiting to be written.
     pub fn queued(&self) -> usize {
-        self.pending_bytes + self.backlog.len() + self.control.bytes.len()
+        self.held() + self.backlog.as_ref().map_or(0, |backlog| backlog.aside())
     }
 
-    /// Whether a frame of `len` bytes has room behind `ahead` bytes that are not pushed yet. An
-    /// empty outbox has room for any one frame, else a message larger than the outbox could never
-    /// be sent.
-    pub fn has_room(&self, ahead: usize, len: usize) -> bool {
-        // A pong or ping that waits aside takes none of the room: there is at most one of each.
-        let queued = self.pending_bytes + self.backlog.len() + ahead;
-        !self.closing && (queued == 0 || queued + len <= self.limit)
+    /// Bytes that count against the limit: all but a pong and a ping, of which one each waits.
+    fn held(&self) -> usize {
+        self.pending_bytes + self.backlog.as_ref().map_or(0, |backlog| backlog.len())
     }
 
-    /// Whether bytes are waiting that the socket did not take.
+    /// Whether a message of `len` bytes has room behind `ahead` bytes that are not taken yet. An empty
+    /// outbox has room for any one message, else one longer than the outbox could never be sent;
+    /// `may_wait` says whether the process has room for such a one.
+    pub fn has_room(&self, ahead: usize, len: usize, may_wait: bool) -> bool {
+        let held = self.held() + ahead;
+        !self.closing && (held + len <= self.limit || held == 0 && may_wait)
+    }
+
+    /// Whether something waits that the socket did not take.
     pub fn is_blocked(&self) -> bool {
-        !self.backlog.is_empty() || !self.control.is_empty()
+        self.backlog.is_some()
     }
 
-    /// Whether nothing waits, and something could be queued.
-    pub fn is_empty(&self) -> bool {
-        self.queued() == 0 && !self.closing
-    }
-
-    /// Whether a close frame was queued: nothing follows it.
+    /// Whether a close was queued: nothing follows it.
     pub fn is_closing(&self) -> bool {
         self.closing
     }
@@ -120,11 +119,11 @@ impl Outbox {
         self.queued() == 0 && !self.closing && std::mem::take(&mut self.owes_drain)
     }
 
-    /// Queues a data frame that lies at `span` in the turn.
-    pub fn push(&mut self, span: Span, turn: &[u8]) -> Push {
-        let len = span.len();
-        if self.has_room(0, len) {
-            self.append(span);
+    /// Decides on a message of `len` bytes, and makes room for it as the policy says. What is taken
+    /// must follow with [`Outbox::push`] or [`Outbox::write_large`]. `may_wait` as in
+    /// [`Outbox::has_room`].
+    pub fn admit(&mut self, len: usize, may_wait: bool, output: &mut Output) -> Push {
+        if self.has_room(0, len, may_wait) {
             return Push::Taken;
         }
         if self.closing {
@@ -133,116 +132,20 @@ impl Outbox {
         match self.policy {
             SlowConsumer::Close => Push::Overflow,
             SlowConsumer::DropNewest => Push::Dropped,
+            SlowConsumer::DropOldest if len > self.limit && !may_wait => Push::Dropped,
             SlowConsumer::DropOldest => {
                 // What this turn has queued may be what is to give way.
-                self.keep_pending(turn, 0);
-                match self.backlog.drop_oldest(len, self.limit) {
-                    Some(dropped) => {
-                        self.append(span);
-                        Push::Replaced(dropped)
-                    }
-                    None => Push::Dropped,
-                }
+                self.keep_pending(output, 0);
+                let backlog = self.backlog.as_mut();
+                let dropped = backlog.and_then(|backlog| backlog.drop_oldest(len, self.limit));
+                self.forget_empty_backlog();
+                dropped.map_or(Push::Dropped, Push::Replaced)
             }
         }
     }
 
-    /// Queues a pong or a ping. It has room always: at most one of each waits behind a backlog.
-    pub fn push_control(&mut self, span: Span, turn: &[u8]) {
-        if self.closing {
-            return;
-        }
-        if self.is_blocked() {
-            self.control.replace(&turn[range(&span)]);
-        } else {
-            self.append(span);
-        }
-    }
-
-    /// Queues a close frame (or nothing, for a peer that sent none) as the last thing. With
-    /// `discard`, what is queued and not begun is dropped for it: a slow consumer should not have
-    /// to read all it was too slow for.
-    pub fn close(&mut self, span: Option<Span>, discard: bool) {
-        if self.closing {
-            return;
-        }
-        if discard {
-            self.pending.clear();
-            self.pending_bytes = 0;
-            self.backlog.keep_begun();
-        }
-        if let Some(span) = span {
-            self.append(span);
-        }
-        self.closing = true;
-    }
-
-    /// Drops all that waits, a begun frame too: the socket is lost, nothing can be written to it.
-    pub fn abandon(&mut self) {
-        *self = Self {
-            closing: true,
-            ..Self::new(self.limit, self.policy)
-        };
-    }
-
-    /// Writes what waits, first the backlog. `turn` is the buffer the spans lie in; what the
-    /// writer does not take of it is copied to the backlog.
-    pub fn flush(
-        &mut self,
-        turn: &[u8],
-        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<Flush> {
-        if self.is_blocked() {
-            self.keep_pending(turn, 0);
-            return self.flush_backlog(write);
-        }
-        let mut written = 0;
-        while written < self.pending_bytes {
-            let slices = slices_from(&self.pending, turn, written);
-            match write(&slices) {
-                Ok(n) => written += n,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.keep_pending(turn, written);
-                    return Ok(Flush::Blocked);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.pending.clear();
-        self.pending_bytes = 0;
-        Ok(Flush::Done)
-    }
-
-    fn flush_backlog(
-        &mut self,
-        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<Flush> {
-        while self.is_blocked() {
-            let (begun, rest) = self.backlog.parts();
-            let slices = [begun, &self.control.bytes, rest].map(IoSlice::new);
-            match write(&slices) {
-                Ok(n) => self.written(n),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Flush::Blocked);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Flush::Done)
-    }
-
-    /// Accounts for `n` bytes written of begun frame, control frame and rest, in this order.
-    fn written(&mut self, n: usize) {
-        let begun = n.min(self.backlog.parts().0.len());
-        let control = (n - begun).min(self.control.bytes.len());
-        self.backlog.advance(begun);
-        self.control.advance(control);
-        self.backlog.advance(n - begun - control);
-    }
-
-    fn append(&mut self, span: Span) {
+    /// Queues a message of the turn's that was admitted.
+    pub fn push(&mut self, span: Span) {
         self.pending_bytes += span.len();
         match self.pending.last_mut() {
             Some(last) if last.end == span.start => last.end = span.end,
@@ -250,37 +153,179 @@ impl Outbox {
         }
     }
 
-    /// Copies what is pending, less `written` bytes, to the backlog.
-    fn keep_pending(&mut self, turn: &[u8], written: usize) {
-        let mut skip = written;
-        for span in self.pending.drain(..) {
-            if skip >= span.len() {
-                skip -= span.len();
-                continue;
+    /// Queues a pong or a ping. It has room always: at most one of each waits behind a backlog.
+    pub fn push_control(&mut self, span: Span, kind: Kind, output: &Output) {
+        match &mut self.backlog {
+            _ if self.closing => {}
+            Some(backlog) => backlog.set_aside(kind, output.bytes(&span)),
+            None => self.push(span),
+        }
+    }
+
+    /// Queues the close (or nothing, for a peer that is sent none) as the last thing. With `discard`,
+    /// what is queued and not begun is dropped for it: a slow consumer should not have to read all it
+    /// was too slow for.
+    pub fn close(&mut self, span: Option<Span>, discard: bool) {
+        if self.closing {
+            return;
+        }
+        if discard {
+            self.pending.clear();
+            self.pending_bytes = 0;
+            if let Some(backlog) = &mut self.backlog {
+                backlog.keep_begun();
             }
-            self.backlog.append(&turn[range(&span)]);
-            self.backlog.advance(skip);
-            skip = 0;
+            self.forget_empty_backlog();
+        }
+        if let Some(span) = span {
+            self.push(span);
+        }
+        self.closing = true;
+    }
+
+    /// Drops all that waits, a begun message too: the socket is lost, nothing can be written to it.
+    pub fn abandon(&mut self) {
+        *self = Self {
+            closing: true,
+            ..Self::new(self.limit, self.policy)
+        };
+    }
+
+    /// Writes what waits, first the backlog. What the writer does not take of `output` moves to the
+    /// backlog.
+    ///
+    /// # Errors
+    /// That of the writer, but for `WouldBlock` and `Interrupted`.
+    pub fn flush(
+        &mut self,
+        output: &mut Output,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<Flush> {
+        if self.is_blocked() {
+            self.keep_pending(output, 0);
+            return self.flush_backlog(write);
+        }
+        let mut written = 0;
+        while written < self.pending_bytes {
+            let wrote = once(&mut write, &slices_from(&self.pending, output, written))?;
+            match wrote {
+                Some(n) => written += n,
+                None => {
+                    self.keep_pending(output, written);
+                    return Ok(Flush::Blocked);
+                }
+            }
+        }
+        self.pending.clear();
+        self.pending_bytes = 0;
+        Ok(Flush::Done)
+    }
+
+    /// Writes a large message that was admitted, from where it lies, or has it wait for its turn.
+    ///
+    /// # Errors
+    /// As those of [`Outbox::flush`].
+    pub fn write_large(
+        &mut self,
+        large: &mut Large<'_>,
+        output: &mut Output,
+        oversize: &Arc<Oversize>,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<Flush> {
+        let (mut written, len) = (0, large.bytes().len());
+        if self.queued() == 0 {
+            while written < len {
+                let rest = IoSlice::new(&large.bytes()[written..]);
+                match once(&mut write, &[rest])? {
+                    Some(n) => written += n,
+                    None => break,
+                }
+            }
+            if written == len {
+                return Ok(Flush::Done);
+            }
+        }
+        self.keep_pending(output, 0);
+        let kept = large.keep((len > self.limit).then_some(oversize));
+        self.backlog().push_shared(kept, written);
+        Ok(Flush::Blocked)
+    }
+
+    fn flush_backlog(
+        &mut self,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<Flush> {
+        while let Some(backlog) = &mut self.backlog {
+            let wrote = once(&mut write, &backlog.slices())?;
+            match wrote {
+                Some(n) => backlog.advance(n),
+                None => return Ok(Flush::Blocked),
+            }
+            self.forget_empty_backlog();
+        }
+        Ok(Flush::Done)
+    }
+
+    /// Moves what is pending, less `written` bytes, to the backlog.
+    fn keep_pending(&mut self, output: &mut Output, written: usize) {
+        let mut skip = written;
+        for span in std::mem::take(&mut self.pending) {
+            let mut at = span.start;
+            while at < span.end {
+                let (message, kind) = output.message_at(at);
+                at = message.end;
+                if skip >= message.len() {
+                    skip -= message.len();
+                    continue;
+                }
+                let begun = std::mem::take(&mut skip);
+                if kind != Kind::Message && begun == 0 {
+                    self.backlog().set_aside(kind, output.bytes(&message));
+                } else if message.len() >= SHARED_MIN {
+                    let shared = output.share(&message);
+                    self.backlog().push_shared(shared, begun);
+                } else {
+                    self.backlog().push_copy(output.bytes(&message), begun);
+                }
+            }
         }
         self.pending_bytes = 0;
     }
+
+    fn backlog(&mut self) -> &mut Backlog {
+        self.backlog.get_or_insert_default()
+    }
+
+    /// Memory is held under backpressure only.
+    fn forget_empty_backlog(&mut self) {
+        self.backlog.take_if(|backlog| backlog.is_empty());
+    }
 }
 
-fn range(span: &Span) -> Range<usize> {
-    span.start as usize..span.end as usize
+/// Writes once; none when the socket would block.
+fn once(
+    write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    slices: &[IoSlice<'_>],
+) -> io::Result<Option<usize>> {
+    loop {
+        match write(slices) {
+            Ok(n) => return Ok(Some(n)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The slices of `spans` after their first `skip` bytes, as many as one write takes.
-fn slices_from<'a>(spans: &[Span], turn: &'a [u8], mut skip: usize) -> SmallVec<[IoSlice<'a>; 8]> {
-    /// Far below the kernel's limit of 1024, and enough that the system call's cost is spread.
-    const SLICES_MAX: usize = 64;
-    let mut slices = SmallVec::new();
+fn slices_from<'a>(spans: &[Span], output: &'a Output, mut skip: usize) -> Slices<'a> {
+    let mut slices = Slices::new();
     for span in spans {
         if skip >= span.len() {
             skip -= span.len();
             continue;
         }
-        slices.push(IoSlice::new(&turn[range(span)][skip..]));
+        slices.push(IoSlice::new(&output.bytes(span)[skip..]));
         skip = 0;
         if slices.len() == SLICES_MAX {
             break;

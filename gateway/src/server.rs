@@ -33,6 +33,7 @@ use crate::counters::Counters;
 use crate::directory::Directory;
 use crate::handler::Handler;
 use crate::message::ConnectionId;
+use crate::outbox::Oversize;
 use crate::pending::Pending;
 use crate::plugin::{Pool, Registry};
 use crate::shard::{Link, Mail, Shard};
@@ -62,6 +63,7 @@ struct Plan<F> {
     descriptors: Descriptors,
     directory: Arc<Directory>,
     pending: Arc<Pending>,
+    oversize: Arc<Oversize>,
     links: Box<[Link]>,
     draining: Arc<AtomicBool>,
     handler: F,
@@ -97,6 +99,7 @@ impl Server {
             descriptors: Descriptors::claim(config.server.connections),
             directory: directory.clone(),
             pending: Pending::new(config.server.pending),
+            oversize: Oversize::new(config.server.oversize),
             config,
             registry,
             console,

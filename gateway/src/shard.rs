@@ -33,11 +33,13 @@ use crate::counters::Counters;
 use crate::directory::Directory;
 use crate::effects::Effects;
 use crate::event::Event;
+use crate::event_stream;
 use crate::handler::Failure;
 use crate::heartbeat::{Heartbeats, Millis};
 use crate::hub::Hub;
 use crate::labels::DropReason;
-use crate::message::ConnectionId;
+use crate::message::{ConnectionId, Message};
+use crate::outbox::Oversize;
 use crate::pending::Pending;
 use crate::signs::Wish;
 use crate::topic::Topic;
@@ -122,12 +124,13 @@ impl Shard {
         links: Box<[Link]>,
         directory: Arc<Directory>,
         pending: Arc<Pending>,
+        oversize: Arc<Oversize>,
         counters: Arc<Counters>,
     ) -> io::Result<Rc<Self>> {
         Ok(Rc::new(Self {
             index,
             hub: RefCell::default(),
-            table: RefCell::new(Table::new(counters.clone())),
+            table: RefCell::new(Table::new(oversize, counters.clone())),
             directory,
             pending,
             outgoing: RefCell::new(links.iter().map(|_| Effects::default()).collect()),
@@ -194,6 +197,7 @@ impl Shard {
             table.remove(key);
             return Err(error);
         }
+        self.directory.connections().add(id, table.owners(seat));
         self.heartbeats.borrow_mut().schedule(now + 1, id);
         self.counters.opened.add(1);
         Ok(seat)
@@ -246,6 +250,7 @@ impl Shard {
     /// Frees a connection's place. Its socket closes.
     pub fn dismiss(&self, seat: Seat) {
         self.unsubscribe_all(seat);
+        self.leave(seat);
         self.table.borrow_mut().remove(seat.key);
         self.counters.closed.add(1);
     }
@@ -321,28 +326,34 @@ impl Shard {
         self.table.borrow().peek(seat, buffer)
     }
 
-    /// What `send` answers for a message of `len` bytes to `to`, behind `ahead` bytes for it that
-    /// the same event has recorded. `own` is the event's connection, `sender` the plugin that asks.
+    /// What `send` answers for a message to `to` (with the id that events are to carry), behind what the
+    /// same event did before; and the bytes that it takes in the outbox there. `own` is the event's
+    /// connection, `sender` the plugin that asks.
     pub fn delivery(
         &self,
         to: ConnectionId,
         own: Option<Seat>,
         sender: usize,
-        ahead: usize,
-        len: usize,
-    ) -> Delivery {
+        before: &Effects,
+        (message, id): (Message<'_>, Option<&str>),
+    ) -> (Delivery, usize) {
         let shard = to.shard(self.links.len());
         if shard == self.index {
+            let id = id.filter(|id| event_stream::is_id(id)).unwrap_or_default();
             let mut table = self.table.borrow_mut();
-            return table.delivery(to, own, sender, ahead, len);
+            let ahead = before.bytes_for(to);
+            return table.delivery(to, own, sender, ahead, (message, id));
         }
-        match self.links[shard].has_room(self.outgoing.borrow()[shard].cost() + len) {
-            true => Delivery::Queued,
-            false => {
-                self.counters.drops.count(DropReason::ShardQueue);
-                Delivery::Dropped
-            }
-        }
+        let cost = Effects::cost_of(message.payload().len());
+        let refused = if !self.directory.connections().is_served(to, sender) {
+            DropReason::Closing
+        } else if !self.has_mail_room(shard, before.cost(), cost) {
+            DropReason::ShardQueue
+        } else {
+            return (Delivery::Queued, cost);
+        };
+        self.counters.drops.count(refused);
+        (Delivery::Dropped, 0)
     }
 
     /// The process's budget for what has come in only in part.
@@ -376,8 +387,16 @@ impl Shard {
     /// Queues the close frame; nothing is sent after it. A frame with code 1005 goes out empty,
     /// none means that nothing can be sent any more.
     pub fn close(&self, seat: Seat, cause: &CloseCause) {
+        self.leave(seat);
         self.table.borrow_mut().close(seat.key, cause);
         self.wake_turn();
+    }
+
+    /// Has other shards know that a connection takes nothing more.
+    fn leave(&self, seat: Seat) {
+        let table = self.table.borrow();
+        let connections = self.directory.connections();
+        connections.remove(seat.id, table.owners(seat));
     }
 
     /// Ends a connection's subscriptions.

@@ -171,3 +171,92 @@ async fn as_many_members_are_listed_as_were_asked_for() {
     let own = asker.ask("members tea").await;
     assert_eq!(own.split_whitespace().count(), 10);
 }
+
+#[tokio::test]
+async fn the_largest_message_can_be_sent_on_by_default() {
+    let setup = Gateway::with("topics").limits("deadline = \"20s\"");
+    let gateway = setup.start().await;
+    let mut client = gateway.connect("/?topics=0").await;
+    let largest = vec![7; 16 << 20];
+    client.send_binary(&largest).await;
+    assert!(client.recv_binary().await == largest);
+}
+
+#[tokio::test]
+async fn what_exceeds_the_effects_is_counted() {
+    let setup = Gateway::with("topics").limits("effects = \"1KiB\"");
+    let gateway = setup.start().await;
+    let mut client = gateway.connect("/?topics=0").await;
+    client.send_binary(&[7; 1024]).await;
+    assert_eq!(client.ask("small").await, "small");
+    let dropped = gateway.metric(r#"drops_total{reason="effects"}"#).await;
+    assert_eq!(dropped, 1);
+}
+
+/// Two connections on different shards, each with its id.
+async fn on_two_shards(gateway: &Gateway) -> [(Client, u64); 2] {
+    let mut one = gateway.connect("/").await;
+    let mut other = gateway.connect("/").await;
+    let one_id: u64 = one.ask("id").await.parse().expect("a number");
+    let other_id: u64 = other.ask("id").await.parse().expect("a number");
+    assert_ne!(one_id % 2, other_id % 2, "sockets are handed out in turn");
+    [(one, one_id), (other, other_id)]
+}
+
+#[tokio::test]
+async fn on_drain_follows_what_was_queued_for_another_shard() {
+    let setup = Gateway::with("drain").server("shards = 2");
+    let gateway = setup.start().await;
+    let [(mut sender, _), (mut receiver, id)] = on_two_shards(&gateway).await;
+    for _ in 0..50 {
+        assert_eq!(sender.ask(&format!("push {id} 2")).await, "Some(Queued)");
+        for _ in 0..2 {
+            assert_eq!(receiver.recv_binary().await.len(), 64 << 10);
+        }
+        assert_eq!(receiver.recv().await, "drained");
+    }
+}
+
+#[tokio::test]
+async fn on_drain_comes_for_what_was_dropped_in_the_end_too() {
+    let setup = Gateway::with("drain")
+        .server("shards = 2")
+        .route_limits("outbox = \"1MiB\"\nslow_consumer = \"drop-newest\"");
+    let gateway = setup
+        .limits("effects = \"64MiB\"\ndeadline = \"5s\"")
+        .start()
+        .await;
+    let mut sender = gateway.connect("/").await;
+    let mut receiver = Raw::upgraded(gateway.address, "/").await;
+    receiver.shrink();
+    receiver.write(&frame(0x81, b"id")).await;
+    let (_, id) = receiver.read_frame().await;
+    let id = String::from_utf8(id).expect("a number");
+    assert_eq!(sender.ask(&format!("push {id} 200")).await, "Some(Queued)");
+    let drops = r#"drops_total{reason="drop-newest"}"#;
+    gateway.until_metric_is_at_least(drops, 1).await;
+    loop {
+        let (first, payload) = receiver.read_frame().await;
+        if first == 0x81 {
+            assert_eq!(payload, b"drained");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_there_takes_nothing_on_any_shard() {
+    let setup = Gateway::with("drain").server("shards = 2");
+    let gateway = setup.start().await;
+    let [(mut sender, own), (receiver, id)] = on_two_shards(&gateway).await;
+    for unknown in [1_000_000, 1_000_001, u64::MAX, 0] {
+        let answer = sender.ask(&format!("push {unknown} 1")).await;
+        assert_eq!(answer, "Some(Dropped)", "{unknown}, own is {own}");
+    }
+    assert_eq!(sender.ask(&format!("push {id} 1")).await, "Some(Queued)");
+    drop(receiver);
+    gateway.until_metric("connections_open", 1).await;
+    assert_eq!(sender.ask(&format!("push {id} 1")).await, "Some(Dropped)");
+    let dropped = gateway.metric(r#"drops_total{reason="closing"}"#).await;
+    assert!(dropped >= 5, "{dropped}");
+}

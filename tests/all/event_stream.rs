@@ -1,5 +1,7 @@
 //! Connections that only receive: server-sent events.
 
+use tokio::io::AsyncReadExt;
+
 use crate::client::{Raw, http};
 use crate::gateway::{Gateway, Setup};
 
@@ -240,4 +242,119 @@ async fn what_is_sent_is_ignored_and_what_is_not_read_is_bounded() {
         socket.send(&format!("1 {large}")).await;
         socket.recv().await;
     }
+}
+
+/// The events that wait for a stream, until one that is published while it reads: what is published
+/// while it does not may be dropped.
+async fn events_until_last(stream: &mut Raw, gateway: &Gateway) -> Vec<String> {
+    let mut socket = gateway.connect("/").await;
+    assert_eq!(socket.recv().await, "hello none");
+    let mut text = String::new();
+    while !(text.contains("id: last\n") && text.ends_with("\n\n")) {
+        socket.send("last end").await;
+        assert_eq!(socket.recv().await, "end");
+        let mut part = vec![0; 256 << 10];
+        let n = tokio::time::timeout(crate::PATIENCE, stream.socket().read(&mut part)).await;
+        let n = n.expect("it goes on").expect("it is there");
+        assert!(n > 0, "it has ended before the last event");
+        text.push_str(std::str::from_utf8(&part[..n]).expect("text"));
+    }
+    let events = text.split("\n\n").filter(|event| !event.is_empty());
+    events.map(str::to_owned).collect()
+}
+
+/// A text in which a frame's head would be found anywhere: what begins, or announces, a length.
+fn tricky(number: usize, len: usize) -> String {
+    format!("{number:06}{}", "\x7f~x".repeat(len / 3))
+}
+
+#[tokio::test]
+async fn streams_that_do_not_read_stop_nobody_and_find_whole_events() {
+    for policy in ["close", "drop-newest", "drop-oldest"] {
+        let limits = format!("outbox = \"256KiB\"\nslow_consumer = {policy:?}\nping = \"200ms\"");
+        let gateway = stream()
+            .server("shards = 2")
+            .route_limits(&limits)
+            .start()
+            .await;
+        let mut streams = Vec::new();
+        for _ in 0..4 {
+            let (stream, ..) = open(&gateway, "").await;
+            stream.shrink();
+            streams.push(stream);
+        }
+        let mut socket = gateway.connect("/").await;
+        assert_eq!(socket.recv().await, "hello none");
+        for number in 0..600 {
+            let text = tricky(number, [30, 3000, 30_000][number % 3]);
+            socket.send(&format!("{number} {text}")).await;
+            assert_eq!(socket.recv().await, text, "who reads is served");
+        }
+        let drops = gateway
+            .metric("drops_total{reason=\"slow-consumer\"}")
+            .await;
+        assert_eq!(drops > 0, policy == "close");
+        for stream in &mut streams {
+            let events = match policy {
+                "close" => {
+                    let rest = stream.read_to_end().await;
+                    let text = String::from_utf8(rest).expect("text");
+                    assert!(text.ends_with("\n\n"), "the last one is whole");
+                    let events = text.split("\n\n").filter(|event| !event.is_empty());
+                    events.map(str::to_owned).collect()
+                }
+                _ => events_until_last(stream, &gateway).await,
+            };
+            check(&events, policy);
+        }
+    }
+}
+
+/// Every event is whole and as it was published, in order; comments lie between them.
+fn check(events: &[String], policy: &str) {
+    let mut next = 0;
+    for event in events {
+        let lines: Vec<_> = event.split('\n').collect();
+        match lines[..] {
+            [":"] | ["id: last", "data: end"] => {}
+            ["event: close", _] => assert_eq!(policy, "close"),
+            [id, data] => {
+                let id = id.strip_prefix("id: ").expect("an id");
+                let number: usize = id.parse().expect("a number");
+                assert!(number >= next, "{number} comes after {next}");
+                next = number + 1;
+                let text = tricky(number, [30, 3000, 30_000][number % 3]);
+                assert_eq!(data, format!("data: {text}"));
+            }
+            _ => panic!("{policy}: torn: {event:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn pings_to_a_stream_that_is_behind_do_not_end_the_clock() {
+    let gateway = stream()
+        .server("shards = 1")
+        .route_limits("outbox = \"64MiB\"\nping = \"200ms\"\npong = \"400ms\"\nidle = \"60s\"")
+        .start()
+        .await;
+    let (mut behind, ..) = open(&gateway, "").await;
+    behind.shrink();
+    let mut socket = gateway.connect("/").await;
+    assert_eq!(socket.recv().await, "hello none");
+    let text = tricky(0, 300_000);
+    for _ in 0..20 {
+        socket.send(&format!("0 {text}")).await;
+        assert_eq!(socket.recv().await, text);
+    }
+    // Who answers no ping is closed by the same clock that pings the stream meanwhile.
+    for closed in 1..4 {
+        let mut deaf = Raw::upgraded(gateway.address, "/").await;
+        let idle = "closes_total{cause=\"idle\"}";
+        gateway.until_metric_is_at_least(idle, closed).await;
+        deaf.read_to_end().await;
+    }
+    let events = events_until_last(&mut behind, &gateway).await;
+    let whole = |event: &&String| **event == format!("id: 0\ndata: {text}");
+    assert_eq!(events.iter().filter(whole).count(), 20);
 }

@@ -96,13 +96,22 @@ impl Gateway {
 
     /// The most memory the process has held so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
+        self.status_of_process("VmHWM:")
+    }
+
+    /// The memory the process holds now, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.status_of_process("VmRSS:")
+    }
+
+    fn status_of_process(&self, key: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .expect("the process lives");
-        let peak = status.lines().find_map(|line| {
-            let kib = line.strip_prefix("VmHWM:")?.strip_suffix("kB")?;
+        let value = status.lines().find_map(|line| {
+            let kib = line.strip_prefix(key)?.strip_suffix("kB")?;
             kib.trim().parse::<u64>().ok()
         });
-        peak.expect("the kernel tells") << 10
+        value.expect("the kernel tells") << 10
     }
 
     /// The value of a metric, as `name{label="value"}` without the prefix.

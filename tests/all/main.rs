@@ -35,6 +35,7 @@ mod isolation;
 mod lifecycle;
 mod loads;
 mod logging;
+mod memory;
 mod migrate;
 mod outgoing;
 mod output;

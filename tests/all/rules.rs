@@ -107,7 +107,7 @@ fn the_connection_knows_the_handler_and_not_the_plugin() {
 }
 
 #[test]
-fn unsafe_stands_in_four_places_each_with_its_proof() {
+fn unsafe_stands_in_five_places_each_with_its_proof() {
     let with_unsafe: Vec<_> = sources()
         .into_iter()
         .filter(|(_, code)| code.contains("unsafe {"))

@@ -1,6 +1,6 @@
 //! Timers of connections and of plugins.
 
-use crate::client::Client;
+use crate::client::{Client, Raw, frame};
 use crate::gateway::{Gateway, Setup};
 
 fn timers() -> Setup {
@@ -191,4 +191,21 @@ async fn a_delay_of_any_length_is_taken() {
     set(&mut client, &format!("after a {}", u64::MAX)).await;
     set(&mut client, "after b 0").await;
     assert_eq!(client.recv().await, "1 b");
+}
+
+#[tokio::test]
+async fn a_plugin_has_no_more_timers_than_it_may_from_any_shard() {
+    let setup = Gateway::with("timers").server("shards = 2");
+    let gateway = setup.limits("timers = 4").start().await;
+    // The plugin's own live on the first shard, the second connection on the other.
+    let _first = gateway.connect("/").await;
+    let mut second = Raw::upgraded(gateway.address, "/").await;
+    let burst = (0..40).flat_map(|n| frame(0x81, format!("plugin t{n} 3600000").as_bytes()));
+    second.write(&burst.collect::<Vec<_>>()).await;
+    let mut set = 0;
+    for _ in 0..40 {
+        let (_, answer) = second.read_frame().await;
+        set += usize::from(answer.starts_with(b"ok "));
+    }
+    assert_eq!(set, 4);
 }

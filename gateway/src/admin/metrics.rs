@@ -97,9 +97,13 @@ impl prometheus_client::collector::Collector for Snapshot {
             "reason",
             |c| &c.refusals,
         )?;
-        self.family(encoder, "drops", "Messages not delivered", "reason", |c| {
-            &c.drops
-        })?;
+        self.family(
+            encoder,
+            "drops",
+            "Messages not delivered, and timers not set",
+            "reason",
+            |c| &c.drops,
+        )?;
         self.family(
             encoder,
             "outgoing_requests",

@@ -52,7 +52,7 @@ impl Opcode {
 }
 
 /// Whether a frame that begins with `first` is a control frame: its opcode's top bit is set
-/// (RFC 6455 section 5.2). The outbox never drops those.
+/// (RFC 6455 section 5.2).
 pub fn is_control(first: u8) -> bool {
     first & CONTROL != 0
 }
@@ -105,6 +105,11 @@ pub fn append(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
+/// The length of a whole frame with `len` bytes of payload.
+pub fn frame_len_of(len: usize) -> usize {
+    usize::from(encode_head(Opcode::Binary, true, len).len) + len
+}
+
 /// Appends a data frame whose payload is compressed (RFC 7692 section 6.1). `first` is the first byte
 /// of the frame that it takes the place of.
 pub fn append_deflated(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
@@ -144,9 +149,8 @@ pub fn close_code_allowed(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// The length of the frame that `bytes` begin with, head and payload, for a frame encoded here:
-/// so the outbox finds where queued frames end. It reads the head alone; bytes that do not hold a
-/// whole head count as one frame up to their end.
+/// The length of the frame that `bytes` begin with, head and payload, for a frame encoded here. It
+/// reads the head alone; bytes that do not hold a whole head count as one frame up to their end.
 pub fn frame_len(bytes: &[u8]) -> usize {
     match *bytes {
         [_, LENGTH_64, a, b, c, d, e, f, g, h, ..] => {

@@ -55,8 +55,8 @@ pub struct Server {
     #[serde(deserialize_with = "units::duration_or_zero")]
     pub drain_deadline: Duration,
     /// How many bytes of messages may wait on their way to one shard from the others. Default
-    /// 16 MiB: one message of the largest default size, or milliseconds of a busy shard's work.
-    /// Beyond it messages are dropped and counted; no publisher waits.
+    /// 32 MiB: one message of the largest default size beside others, or milliseconds of a busy shard's
+    /// work. Beyond it messages are dropped and counted; no publisher waits.
     #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
     pub queue: usize,
     /// Bytes of messages and bodies that have come in part, or wait to be handled, of all connections together.
@@ -66,6 +66,13 @@ pub struct Server {
     /// counted.
     #[serde(deserialize_with = "units::size::<_, 65_536, 1_099_511_627_776>")]
     pub pending: usize,
+    /// How many bytes of messages that are longer than their route's `outbox` may wait for slow clients, in
+    /// the whole process. An empty outbox takes one message of any length, or that could never be sent.
+    /// Default 256 MiB: sixteen of the largest default size; a publish counts once on each shard, however
+    /// many wait for it, and once more for event streams, where a message of line ends is seven times as long.
+    /// Beyond it such messages are dropped, or their clients closed, as `slow_consumer` says, and counted.
+    #[serde(deserialize_with = "units::size::<_, 1, 1_099_511_627_776>")]
+    pub oversize: usize,
     /// Whether `GET /tidegate.js` and `GET /tidegate.d.ts` are answered with the browser client.
     /// Default `true`: a page needs it from somewhere, and from here it speaks what this gateway
     /// speaks. They come before the routes; `false` leaves both paths to them.
@@ -90,8 +97,9 @@ impl Default for Server {
             headers: 16 << 10,
             drain_window: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(30),
-            queue: 16 << 20,
+            queue: 32 << 20,
             pending: 256 << 20,
+            oversize: 256 << 20,
             client: true,
             hosts: Vec::new(),
             address: AddressLimits::default(),

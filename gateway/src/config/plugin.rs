@@ -128,8 +128,9 @@ pub struct PluginLimits {
     #[serde(deserialize_with = "units::count::<_, _, 1, 10_000>")]
     pub instances: u32,
     /// Bytes of sends, publishes and state that one event may hold until it returns. Default
-    /// `"16MiB"`: one message of the largest size by default. The call that would exceed it fails
-    /// in the guest.
+    /// `"17MiB"`: one message of the largest size by default can be sent on, with its frame, and a
+    /// megabyte beside it; raise it with `message` of the routes. The call that would exceed it fails in
+    /// the guest, and is counted.
     #[serde(deserialize_with = "units::size::<_, 1, 1_073_741_824>")]
     pub effects: usize,
     /// How many timers of its own a plugin may have, beside those of its connections. Default 1024: one
@@ -184,7 +185,7 @@ impl Default for PluginLimits {
             load: Duration::from_secs(2),
             memory: 64 << 20,
             instances: 64,
-            effects: 16 << 20,
+            effects: 17 << 20,
             timers: 1024,
             timer: Duration::from_millis(10),
             changes: 1024,

@@ -97,7 +97,8 @@ fn defaults_pass_the_rules_for_what_is_written() {
         headers = "16KiB"
         drain_window = "5s"
         drain_deadline = "30s"
-        queue = "16MiB"
+        queue = "32MiB"
+        oversize = "256MiB"
         [admin]
         listen = "127.0.0.1:9090"
         message = "1MiB"
@@ -115,7 +116,7 @@ fn defaults_pass_the_rules_for_what_is_written() {
         path = "chat.wasm"
         watch = true
         history = 5
-        limits = { deadline = "50ms", wait = "5s", load = "2s", memory = "64MiB", instances = 64, effects = "16MiB", timers = 1024, timer = "10ms", pinned = 1024, changes = 1024, http_requests = 32, http_connect = "2s", http_first_byte = "3s", http_timeout = "4s", http_request_body = "1MiB", http_response_body = "4MiB" }
+        limits = { deadline = "50ms", wait = "5s", load = "2s", memory = "64MiB", instances = 64, effects = "17MiB", timers = 1024, timer = "10ms", pinned = 1024, changes = 1024, http_requests = 32, http_connect = "2s", http_first_byte = "3s", http_timeout = "4s", http_request_body = "1MiB", http_response_body = "4MiB" }
         [[route]]
         path = "/rooms/{room}"
         plugins = ["chat"]

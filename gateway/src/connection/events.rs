@@ -138,10 +138,11 @@ impl<H: Handler> Events<H> {
         let (shard, id) = (&self.shard, self.seat.id);
         let mut event = self.terms.take_event();
         event.owner = self.terms.owners[0];
-        let delivery = shard.delivery(id, Some(self.seat), event.owner, 0, answer.len());
+        let message = Message::Text(&answer);
+        let (own, sent) = (Some(self.seat), (message, None));
+        let (delivery, room) = shard.delivery(id, own, event.owner, &event.effects, sent);
         if matches!(delivery, Delivery::Sent | Delivery::Queued) {
-            let message = Message::Text(&answer);
-            event.effects.send(id, message, Options::default());
+            event.effects.send(id, message, Options::default(), room);
             event.seat = Some(self.seat);
             event.commit(shard);
             shard.counters().failure_replies.add(1);

@@ -16,6 +16,7 @@ use crate::effects::Options;
 use crate::event::Event;
 use crate::handler::{Accept, Batch, Failure, Upgrade};
 use crate::message::Message;
+use crate::outbox::Oversize;
 use crate::pending::Pending;
 use crate::shard::{Delivery, Link};
 use crate::store::Change;
@@ -55,11 +56,11 @@ impl Fake {
         match verb {
             "send" => event
                 .effects
-                .send(me, Message::Text(rest), Options::default()),
+                .send(me, Message::Text(rest), Options::default(), 0),
             "send-and-err" | "send-and-trap" => {
                 event
                     .effects
-                    .send(me, Message::Text(rest), Options::default());
+                    .send(me, Message::Text(rest), Options::default(), 0);
                 event.next_state = Some(rest.as_bytes().to_vec());
                 return Err(match verb {
                     "send-and-err" => Failure::Handler("as asked".to_owned()),
@@ -77,7 +78,7 @@ impl Fake {
                 let state = String::from_utf8(event.state().to_vec()).unwrap();
                 event
                     .effects
-                    .send(me, Message::Text(&state), Options::default());
+                    .send(me, Message::Text(&state), Options::default(), 0);
             }
             "wait" => self.release.notified().await,
             "wait-and-trap" => {
@@ -90,7 +91,7 @@ impl Fake {
                 for _ in 0..256 {
                     event
                         .effects
-                        .send(me, Message::Binary(&[0; 64 << 10]), Options::default());
+                        .send(me, Message::Binary(&[0; 64 << 10]), Options::default(), 0);
                 }
             }
             _ => {}
@@ -101,13 +102,14 @@ impl Fake {
     fn fill(&self, event: &mut Event, me: crate::message::ConnectionId) {
         let chunk = [0; 64 << 10];
         loop {
-            let ahead = event.effects.bytes_for(me);
-            if self.shard.delivery(me, event.seat, 0, ahead, chunk.len()) != Delivery::Sent {
+            let (message, before) = ((Message::Binary(&chunk), None), &event.effects);
+            let (delivery, room) = self.shard.delivery(me, event.seat, 0, before, message);
+            if delivery != Delivery::Sent {
                 return;
             }
             event
                 .effects
-                .send(me, Message::Binary(&chunk), Options::default());
+                .send(me, Message::Binary(&chunk), Options::default(), room);
         }
     }
 }
@@ -171,7 +173,7 @@ impl Handler for Rc<Fake> {
         let me = event.connection().unwrap();
         event
             .effects
-            .send(me, Message::Text("drained"), Options::default());
+            .send(me, Message::Text("drained"), Options::default(), 0);
         Ok(())
     }
 
@@ -222,8 +224,9 @@ fn with_budget(pending: usize, limits: RouteLimits, test: impl AsyncFnOnce(&mut 
         let (link, _mailbox) = Link::new(1 << 20);
         let counters = Arc::new(Counters::default());
         let directory = Arc::new(Directory::new(1));
-        let pending = Pending::new(pending);
-        let shard = Shard::new(0, Box::new([link]), directory, pending, counters).unwrap();
+        let (pending, oversize) = (Pending::new(pending), Oversize::new(1 << 30));
+        let links = Box::new([link]);
+        let shard = Shard::new(0, links, directory, pending, oversize, counters).unwrap();
         shard.start();
         let driver = Driver::new(shard.clone());
         tokio::task::spawn_local(drive(driver.clone()));

@@ -1,13 +1,12 @@
 //! What the page is told, as JSON: one object a report, told apart by `type`.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Samples;
-use crate::codec::{self, Opcode};
-use crate::effects::{Effect, Effects};
+use crate::codec;
+use crate::effects::{Effect, Effects, Encoded};
 use crate::plugin::Notice;
 
 /// Effects of one event that are described; how many more there were is said. A page is read, and
@@ -178,7 +177,9 @@ pub(super) fn describe(effects: &Effects) -> Vec<String> {
 
 fn line(effects: &Effects, effect: &Effect) -> String {
     match effect {
-        Effect::Send { to, frame, .. } => format!("send to {to} ({} B)", payload_len(frame)),
+        Effect::Send { to, frame, .. } => {
+            format!("send to {to} ({} B)", payload_len(effects, frame))
+        }
         Effect::Publish {
             topic,
             frame,
@@ -189,7 +190,7 @@ fn line(effects: &Effects, effect: &Effect) -> String {
             format!(
                 "publish {} ({} B){except}",
                 effects.text(topic),
-                payload_len(frame)
+                payload_len(effects, frame)
             )
         }
         Effect::Subscribe {
@@ -214,21 +215,9 @@ fn line(effects: &Effects, effect: &Effect) -> String {
     }
 }
 
-/// Bytes of payload in a frame of ours, whose head is as short as the payload allows (RFC 6455
-/// section 5.2).
-fn payload_len(frame: &Range<usize>) -> usize {
-    let head_of = |len| {
-        codec::encode_head(Opcode::Binary, true, len)
-            .as_bytes()
-            .len()
-    };
-    let lens = [2, 4, codec::HEAD_MAX].into_iter().filter_map(|head| {
-        frame
-            .len()
-            .checked_sub(head)
-            .filter(|&len| head_of(len) == head)
-    });
-    lens.min().unwrap_or(0)
+/// Bytes of payload in a frame.
+fn payload_len(effects: &Effects, frame: &Encoded) -> usize {
+    codec::payload(effects.frame(frame)).len()
 }
 
 /// `text`, cut at [`TEXT_MAX`].
@@ -332,7 +321,12 @@ mod tests {
             name: "room:tea",
         };
         let mut effects = Effects::default();
-        effects.send(ConnectionId(5), Message::Text("hello"), Options::default());
+        effects.send(
+            ConnectionId(5),
+            Message::Text("hello"),
+            Options::default(),
+            0,
+        );
         effects.publish(
             topic,
             Message::Binary(&[0; 126]),
@@ -373,7 +367,7 @@ mod tests {
     fn a_flood_of_effects_is_counted_not_listed() {
         let mut effects = Effects::default();
         for _ in 0..EFFECTS_SHOWN + 7 {
-            effects.send(ConnectionId(1), Message::Text(""), Options::default());
+            effects.send(ConnectionId(1), Message::Text(""), Options::default(), 0);
         }
         let lines = describe(&effects);
         assert_eq!(lines.len(), EFFECTS_SHOWN + 1);

@@ -4,9 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The plugins' own timers in the whole process. They are set and cleared by the shard on which
-/// they live; events that run on several shards at once may each be told that there is room, and
-/// exceed the limit by what they set.
+/// The plugins' own timers in the whole process. They live on one shard each; the shard whose event
+/// sets one takes its name here first, so that no number of events on other shards exceeds the limit.
 #[derive(Debug, Default)]
 pub struct PluginTimers {
     /// By the plugin's index. A std mutex: it is held for a map access, never across an await.
@@ -26,9 +25,16 @@ impl PluginTimers {
         names.get(&owner).is_some_and(|names| names.contains(name))
     }
 
-    /// A timer was set.
-    pub fn add(&self, owner: usize, name: &str) {
-        self.lock().entry(owner).or_default().insert(name.into());
+    /// Takes a name for a timer that is to be set, if a plugin that may have `max` has room for it;
+    /// returns whether it has.
+    pub fn add(&self, owner: usize, name: &str, max: usize) -> bool {
+        let mut owners = self.lock();
+        let names = owners.entry(owner).or_default();
+        let has_room = names.len() < max || names.contains(name);
+        if has_room && !names.contains(name) {
+            names.insert(name.into());
+        }
+        has_room
     }
 
     /// A timer was cleared, or has fired for the last time.
@@ -53,8 +59,8 @@ mod tests {
         let timers = PluginTimers::default();
         assert!(!timers.has_room(0, 0, 0));
         assert!(timers.has_room(0, 0, 1));
-        timers.add(0, "a");
-        timers.add(0, "a");
+        assert!(timers.add(0, "a", 1) && timers.add(0, "a", 1));
+        assert!(!timers.add(0, "b", 1));
         assert!(timers.is_set(0, "a") && !timers.is_set(1, "a"));
         assert!(!timers.has_room(0, 0, 1));
         assert!(timers.has_room(0, -1, 1));

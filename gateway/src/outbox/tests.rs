@@ -1,19 +1,22 @@
-//! The outbox against a naive model: a list of frames, and a wire that takes what it likes.
+//! The outbox against a naive model: a list of messages, and a wire that takes what it likes.
 
 use std::collections::{HashSet, VecDeque};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::{self, Opcode};
+use wire::{Seen, Wire};
 
 mod cases;
+mod wire;
 
 /// One thing that happens to an outbox.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A data frame with so many bytes of payload behind its number.
+    /// A message with so many bytes behind its number.
     Push(usize),
+    /// One that lies by itself; the writer takes so many bytes at each call, then blocks.
+    PushLarge(usize, Vec<usize>),
     Pong(usize),
     Ping,
     /// The writer takes so many bytes at each call, then blocks.
@@ -30,8 +33,11 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let script = || proptest::collection::vec(1..400_usize, 0..4);
+    let large = (0..3000_usize, script());
     prop_oneof![
         10 => (0..300_usize).prop_map(Step::Push),
+        2 => (SHARED_MIN - 20..SHARED_MIN + 20).prop_map(Step::Push),
+        3 => large.prop_map(|(padding, script)| Step::PushLarge(padding, script)),
         2 => (0..120_usize).prop_map(Step::Pong),
         1 => Just(Step::Ping),
         6 => script().prop_map(Step::Flush),
@@ -52,38 +58,35 @@ fn policy() -> impl Strategy<Value = SlowConsumer> {
     ]
 }
 
-/// A frame as the wire shows it: first byte, number.
-type Seen = (u8, u32);
-
-const DATA: u8 = 0x82;
-const PONG: u8 = 0x8a;
-const PING: u8 = 0x89;
-const CLOSE: u8 = 0x88;
+/// What messages longer than their outbox may take here.
+const OVERSIZE: usize = 4000;
 
 /// An outbox, its turn and its wire, with what must come out.
 struct Bench {
     outbox: Outbox,
     limit: usize,
     policy: SlowConsumer,
-    turn: Vec<u8>,
-    wire: Vec<u8>,
+    output: Output,
+    oversize: Arc<Oversize>,
+    wire: Wire,
     next: u32,
-    /// Data frames taken and neither dropped nor wholly written: number and length.
+    /// Messages taken and neither dropped nor wholly written: number and length.
     waiting: VecDeque<(u32, usize)>,
-    /// Data frames that must be on the wire in the end, in order.
+    /// Messages that must be on the wire in the end, in order.
     expected: Vec<u32>,
     pongs: Vec<u32>,
     closed: Option<(bool, bool)>,
 }
 
 impl Bench {
-    fn new(limit: usize, policy: SlowConsumer) -> Self {
+    fn new(wire: Wire, limit: usize, policy: SlowConsumer) -> Self {
         Self {
             outbox: Outbox::new(limit, policy),
             limit,
             policy,
-            turn: Vec::new(),
-            wire: Vec::new(),
+            output: Output::default(),
+            oversize: Oversize::new(OVERSIZE),
+            wire,
             next: 0,
             waiting: VecDeque::new(),
             expected: Vec::new(),
@@ -92,40 +95,18 @@ impl Bench {
         }
     }
 
-    /// Puts a frame with a number into the turn.
-    fn encode(&mut self, opcode: Opcode, padding: usize) -> (u32, Span) {
-        let number = self.next;
+    /// A message with a number, encoded.
+    fn encode(&mut self, padding: usize) -> (u32, Vec<u8>) {
+        let (number, mut bytes) = (self.next, Vec::new());
         self.next += 1;
-        let mut payload = number.to_be_bytes().to_vec();
-        payload.resize(4 + padding, 0xaa);
-        let start = self.turn.len() as u32;
-        codec::append(&mut self.turn, opcode, &payload);
-        (number, start..self.turn.len() as u32)
+        self.wire.message(&mut bytes, number, padding);
+        (number, bytes)
     }
 
-    /// The whole frames on the wire, and that of which a part is there.
-    fn seen(&self) -> (Vec<Seen>, Option<u8>) {
-        let (mut seen, mut rest) = (Vec::new(), self.wire.as_slice());
-        while rest.len() >= 2 {
-            let len = codec::frame_len(rest);
-            if matches!(rest[1], 126 | 127) && rest.len() < 10 || len > rest.len() {
-                break;
-            }
-            let (frame, after) = rest.split_at(len);
-            let head = if frame[1] == 126 { 4 } else { 2 };
-            let number = frame
-                .get(head..head + 4)
-                .map_or(0, |number| u32::from_be_bytes(number.try_into().unwrap()));
-            seen.push((frame[0], number));
-            rest = after;
-        }
-        (seen, rest.first().copied())
-    }
-
-    /// Of the data frames that wait, how many the wire has begun.
+    /// Of the messages that wait, how many the wire has begun.
     fn begun(&mut self) -> usize {
-        let (seen, partial) = self.seen();
-        let whole = |number| seen.contains(&(DATA, number));
+        let (seen, partial) = self.wire.seen();
+        let whole = |number| seen.contains(&Seen::Message(number));
         while self
             .waiting
             .front()
@@ -133,19 +114,54 @@ impl Bench {
         {
             self.waiting.pop_front();
         }
-        usize::from(partial == Some(DATA))
+        usize::from(partial.is_some_and(|control| !control))
     }
 
     /// What counts against the limit: all but the pong and ping aside.
     fn held(&self) -> usize {
-        self.outbox.queued() - self.outbox.control.bytes.len()
+        let backlog = self.outbox.backlog.as_ref();
+        self.outbox.queued() - backlog.map_or(0, |backlog| backlog.aside())
     }
 
     fn push(&mut self, padding: usize) {
-        let (number, span) = self.encode(Opcode::Binary, padding);
-        let (before, len) = (self.held(), span.len());
-        let fits = before == 0 || before + len <= self.limit;
-        let push = self.outbox.push(span, &self.turn);
+        let (number, bytes) = self.encode(padding);
+        if self.admit(number, bytes.len(), true) {
+            let add = |out: &mut Vec<u8>| out.extend_from_slice(&bytes);
+            let span = self.output.add(Kind::Message, add);
+            self.outbox.push(span);
+        }
+    }
+
+    fn push_large(&mut self, padding: usize, script: &[usize]) {
+        let (number, bytes) = self.encode(padding);
+        let may_wait = self.oversize.has_room(bytes.len());
+        if !self.admit(number, bytes.len(), may_wait) {
+            return;
+        }
+        let (before, written) = (self.held(), self.wire.bytes.len());
+        let mut large = Large::lent(&bytes);
+        let mut write = self.wire.writer(script);
+        let flushed = self
+            .outbox
+            .write_large(&mut large, &mut self.output, &self.oversize, &mut write)
+            .unwrap();
+        drop(write);
+        let written = self.wire.bytes.len() - written;
+        assert!(
+            before == 0 || written == 0,
+            "nothing overtakes what is in front"
+        );
+        assert_eq!(self.outbox.is_blocked(), flushed == Flush::Blocked);
+        // Less by a ping or pong that was in line and went aside.
+        assert!(self.held() <= before + bytes.len() - written, "the count");
+        assert!(self.oversize.used() <= OVERSIZE, "the budget");
+    }
+
+    /// Whether a message is taken, which the model then expects.
+    fn admit(&mut self, number: u32, len: usize, may_wait: bool) -> bool {
+        let before = self.held();
+        let fits = before + len <= self.limit || before == 0 && may_wait;
+        let push = self.outbox.admit(len, may_wait, &mut self.output);
         let closing = self.closed.is_some();
         match push {
             Push::Taken => assert!(fits && !closing),
@@ -154,8 +170,8 @@ impl Bench {
             Push::Dropped => {
                 assert!(!fits);
                 assert_ne!(self.policy, SlowConsumer::Close);
-                assert_eq!(self.held(), before, "nothing gives way for nothing");
-                if self.policy == SlowConsumer::DropOldest {
+                assert!(self.held() <= before, "a ping or pong may have gone aside");
+                if self.policy == SlowConsumer::DropOldest && (len <= self.limit || may_wait) {
                     self.check_that_no_drop_would_help(before, len);
                 }
             }
@@ -164,12 +180,14 @@ impl Bench {
                 self.drop_oldest(dropped, before, len);
             }
         }
-        if matches!(push, Push::Taken | Push::Replaced(_)) {
-            let alone = self.held() == len;
-            assert!(alone || self.held() <= self.limit, "the bound");
+        let is_taken = matches!(push, Push::Taken | Push::Replaced(_));
+        if is_taken {
+            let held = self.held();
+            assert!(held == 0 || held + len <= self.limit, "the bound");
             self.waiting.push_back((number, len));
             self.expected.push(number);
         }
+        is_taken
     }
 
     fn check_that_no_drop_would_help(&mut self, before: usize, len: usize) {
@@ -179,77 +197,59 @@ impl Bench {
         assert!(before - free + len > self.limit);
     }
 
-    /// As many of the oldest frames as needed were dropped, none that was begun.
+    /// As many of the oldest messages as needed were dropped, none that was begun. Pings and pongs that
+    /// were in line went aside meanwhile.
     fn drop_oldest(&mut self, dropped: usize, before: usize, len: usize) {
         let begun = self.begun();
-        assert!(dropped > 0);
         let gone: Vec<_> = self.waiting.drain(begun..begun + dropped).collect();
         let freed: usize = gone.iter().map(|(_, len)| len).sum();
-        let but_one = freed - gone[dropped - 1].1;
-        assert_eq!(self.held(), before - freed + len);
-        assert!(before - but_one + len > self.limit, "not one too many");
+        assert!(self.held() <= before - freed);
+        let but_one = freed - gone.last().map_or(0, |(_, len)| *len);
+        let needed = self.held() + freed - but_one + len > self.limit;
+        assert!(dropped == 0 || needed, "not one too many");
         self.expected
             .retain(|number| gone.iter().all(|(gone, _)| gone != number));
     }
 
-    fn control(&mut self, opcode: Opcode, padding: usize) {
-        let (number, span) = self.encode(opcode, padding);
-        self.outbox.push_control(span, &self.turn);
-        if self.closed.is_none() && opcode == Opcode::Pong {
+    fn control(&mut self, kind: Kind, padding: usize) {
+        let number = self.next;
+        self.next += 1;
+        let span = self
+            .output
+            .add(kind, |out| self.wire.control(out, kind, number, padding));
+        self.outbox.push_control(span, kind, &self.output);
+        if self.closed.is_none() && kind == Kind::Pong {
             self.pongs.push(number);
         }
     }
 
     fn flush(&mut self, script: &[usize]) -> Flush {
-        let (before, written) = (self.outbox.queued(), self.wire.len());
-        let mut script = script.iter();
-        let wire = &mut self.wire;
-        let flushed = self.outbox.flush(&self.turn, |slices| {
-            assert!(
-                slices.iter().any(|slice| !slice.is_empty()),
-                "an empty write"
-            );
-            let Some(&takes) = script.next() else {
-                return Err(io::ErrorKind::WouldBlock.into());
-            };
-            let bytes: Vec<u8> = slices
-                .iter()
-                .flat_map(|slice| slice.iter().copied())
-                .collect();
-            let takes = takes.min(bytes.len());
-            wire.extend_from_slice(&bytes[..takes]);
-            Ok(takes)
-        });
-        let flushed = flushed.unwrap();
-        let written = self.wire.len() - written;
-        assert_eq!(self.outbox.queued(), before - written, "the count");
+        let (before, written) = (self.outbox.queued(), self.wire.bytes.len());
+        let mut write = self.wire.writer(script);
+        let flushed = self.outbox.flush(&mut self.output, &mut write).unwrap();
+        drop(write);
+        let written = self.wire.bytes.len() - written;
+        let queued = self.outbox.queued();
+        // Of pings and pongs that were in line only the latest are kept.
+        assert!(queued <= before - written, "the count");
         assert_eq!(self.outbox.is_blocked(), flushed == Flush::Blocked);
         if flushed == Flush::Done {
-            assert_eq!(self.outbox.queued(), 0);
-            assert_eq!(
-                self.outbox.backlog.bytes.capacity(),
-                0,
-                "memory is released"
-            );
-            assert_eq!(
-                self.outbox.control.bytes.capacity(),
-                0,
-                "memory is released"
-            );
+            assert_eq!(queued, 0);
+            assert!(self.outbox.backlog.is_none(), "memory is released");
+            assert_eq!(self.oversize.used(), 0, "nothing waits");
         }
         flushed
     }
 
     fn drain(&mut self) {
         assert_eq!(self.flush(&[usize::MAX; 1000]), Flush::Done);
-        self.turn.clear();
+        self.output.clear();
     }
 
     fn close(&mut self, frame: bool, discard: bool) {
         let span = frame.then(|| {
-            let start = self.turn.len() as u32;
-            codec::append(&mut self.turn, Opcode::Close, &[3, 0xe8]);
-            start..self.turn.len() as u32
+            let encode = |out: &mut Vec<u8>| self.wire.close(out);
+            self.output.add(Kind::Message, encode)
         });
         let begun = self.begun();
         if self.closed.is_none() && discard {
@@ -267,48 +267,70 @@ impl Bench {
     fn run(&mut self, step: &Step) {
         match step {
             Step::Push(padding) => self.push(*padding),
-            Step::Pong(padding) => self.control(Opcode::Pong, *padding),
-            Step::Ping => self.control(Opcode::Ping, 0),
+            Step::PushLarge(padding, script) => self.push_large(*padding, script),
+            Step::Pong(padding) => self.control(Kind::Pong, *padding),
+            Step::Ping => self.control(Kind::Ping, 0),
             Step::FlushEarly(script) => {
                 self.flush(script);
             }
             Step::Flush(script) => {
                 self.flush(script);
-                self.turn.clear();
+                self.output.clear();
             }
             Step::Drain => self.drain(),
             Step::Close { frame, discard } => self.close(*frame, *discard),
         }
     }
 
-    /// Everything is written: the wire must hold whole frames, the right ones, in order.
+    /// Everything is written: the wire must hold whole messages, the right ones, in order.
     fn check(&self) {
-        let (seen, partial) = self.seen();
-        assert_eq!(partial, None, "the wire ends with a whole frame");
-        let of = |kind| seen.iter().filter(move |seen| seen.0 == kind);
-        let data: Vec<u32> = of(DATA).map(|seen| seen.1).collect();
-        assert_eq!(data, self.expected);
-        // One that was in line when the socket blocked may be overtaken by a later one.
-        let pongs: HashSet<u32> = of(PONG).map(|seen| seen.1).collect();
-        assert_eq!(pongs.len(), of(PONG).count(), "each ping is answered once");
-        let last = self.pongs.last();
-        assert!(
-            last.is_none_or(|last| pongs.contains(last)),
-            "the last ping is answered"
-        );
-        assert!(
-            seen.iter()
-                .all(|seen| [DATA, PONG, PING, CLOSE].contains(&seen.0))
-        );
-        let closes = of(CLOSE).count();
+        let (seen, partial) = self.wire.seen();
+        assert_eq!(partial, None, "the wire ends with a whole message");
+        let messages: Vec<u32> = seen
+            .iter()
+            .filter_map(|seen| match seen {
+                Seen::Message(number) => Some(*number),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(messages, self.expected);
+        if self.wire.has_pongs() {
+            self.check_pongs(&seen);
+        }
+        let closes = seen.iter().filter(|seen| **seen == Seen::Close).count();
         assert_eq!(
             closes,
             usize::from(self.closed.is_some_and(|(frame, _)| frame))
         );
         if closes == 1 {
-            assert_eq!(seen.last().unwrap().0, CLOSE, "nothing follows it");
+            assert_eq!(seen.last(), Some(&Seen::Close), "nothing follows it");
         }
     }
+
+    fn check_pongs(&self, seen: &[Seen]) {
+        // One that was in line when the socket blocked may be overtaken by a later one.
+        let of_pong = |seen: &Seen| match seen {
+            Seen::Pong(number) => Some(*number),
+            _ => None,
+        };
+        let pongs: Vec<u32> = seen.iter().filter_map(of_pong).collect();
+        let once: HashSet<u32> = pongs.iter().copied().collect();
+        assert_eq!(pongs.len(), once.len(), "each ping is answered once");
+        let last = self.pongs.last();
+        assert!(
+            last.is_none_or(|last| once.contains(last)),
+            "the last ping is answered"
+        );
+    }
+}
+
+fn run(wire: Wire, limit: usize, policy: SlowConsumer, steps: &[Step]) {
+    let mut bench = Bench::new(wire, limit, policy);
+    for step in steps {
+        bench.run(step);
+    }
+    bench.drain();
+    bench.check();
 }
 
 proptest! {
@@ -316,15 +338,19 @@ proptest! {
 
     #[test]
     fn what_is_written_is_whole_frames_in_order(
-        limit in 1..1500_usize,
+        limit in 1..3000_usize,
         policy in policy(),
         steps in proptest::collection::vec(step(), 0..60),
     ) {
-        let mut bench = Bench::new(limit, policy);
-        for step in &steps {
-            bench.run(step);
-        }
-        bench.drain();
-        bench.check();
+        run(Wire::frames(), limit, policy, &steps);
+    }
+
+    #[test]
+    fn what_is_written_is_whole_events_in_order(
+        limit in 1..3000_usize,
+        policy in policy(),
+        steps in proptest::collection::vec(step(), 0..60),
+    ) {
+        run(Wire::events(), limit, policy, &steps);
     }
 }

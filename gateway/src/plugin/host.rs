@@ -23,6 +23,7 @@ use crate::codec;
 use crate::directory::NAME_MAX;
 use crate::effects::{Effect, Effects, Options};
 use crate::event::Event;
+use crate::labels::DropReason;
 use crate::message::{ConnectionId, Message};
 use crate::shard::{self, Shard};
 
@@ -91,10 +92,10 @@ fn send(mut cx: Cx<'_>, to: u64, message: &Outbound, options: SendOptions) -> Re
             id: id.as_deref(),
         };
         with_message(cx, message, |message| {
-            let delivery = delivery(cx.data(), event, to, message.payload().len());
+            let (delivery, room) = delivery(cx.data(), event, to, message, options.id);
             match delivery {
                 shard::Delivery::Sent | shard::Delivery::Queued => {
-                    event.effects.send(to, message, options);
+                    event.effects.send(to, message, options, room);
                 }
                 shard::Delivery::Overflow => event.effects.push(Effect::Overflow { to }),
                 shard::Delivery::Dropped => {}
@@ -114,21 +115,34 @@ fn text<'a>(cx: &'a Cx<'_>, text: Option<&WasmStr>) -> Result<Option<Cow<'a, str
     text.map(|text| text.to_str(cx)).transpose()
 }
 
-fn delivery(context: &Context, event: &Event, to: ConnectionId, len: usize) -> shard::Delivery {
+/// What becomes of a message, and the room that it takes in the outbox.
+fn delivery(
+    context: &Context,
+    event: &Event,
+    to: ConnectionId,
+    message: Message<'_>,
+    id: Option<&str>,
+) -> (shard::Delivery, usize) {
     let effects = &event.effects;
-    if effects.cost() + Effects::cost_of(len) > context.limits.effects {
-        return shard::Delivery::Dropped;
+    let cost = Effects::cost_of(message.payload().len()) + id.map_or(0, str::len);
+    if effects.cost() + cost > context.limits.effects {
+        return dropped(DropReason::Effects);
     }
     let own = event.connection() == Some(to);
     if own && (event.closed || effects.closes()) {
-        return shard::Delivery::Dropped;
+        return dropped(DropReason::Closing);
     }
-    let ahead = effects.bytes_for(to);
     shard::with_current(|shard| {
-        shard.map_or(shard::Delivery::Dropped, |shard| {
-            shard.delivery(to, event.seat, event.owner, ahead, len)
+        shard.map_or((shard::Delivery::Dropped, 0), |shard| {
+            shard.delivery(to, event.seat, event.owner, effects, (message, id))
         })
     })
+}
+
+/// A message that is not taken, and counted under that reason.
+fn dropped(reason: DropReason) -> (shard::Delivery, usize) {
+    on_shard(|shard| shard.counters().drops.count(reason));
+    (shard::Delivery::Dropped, 0)
 }
 
 fn publish(
@@ -152,8 +166,10 @@ fn publish(
         };
         let except = options.except.map(ConnectionId);
         with_message(cx, message, |message| {
-            let cost = Effects::cost_of(message.payload().len()) + name.len();
+            let names = name.len() + sending.id.map_or(0, str::len);
+            let cost = Effects::cost_of(message.payload().len()) + names;
             if event.effects.cost() + cost > cx.data().limits.effects {
+                dropped(DropReason::Effects);
                 return Err(PublishError::TooLarge);
             }
             event.effects.publish(topic, message, except, sending);
@@ -179,7 +195,8 @@ fn close(context: &mut Context, id: u64, code: u16, reason: String) -> Result<()
         }
         return Ok(());
     }
-    let reaches = shard::with_current(|shard| shard.is_none_or(|shard| shard.reaches(to)));
+    let before = &event.effects;
+    let reaches = shard::with_current(|shard| shard.is_none_or(|shard| shard.reaches(to, before)));
     if !reaches || event.effects.cost() > effects_max {
         return Err(CloseError::TooMany);
     }

@@ -44,15 +44,19 @@ impl Publisher {
             if there == 0 {
                 continue;
             }
-            if !link.has_room(cost) {
+            if !link.has_room(0, cost) {
                 return Err(QueueFull { shard });
             }
             subscribers += there;
             receivers.push(link);
         }
+        let mut first = Effects::default();
+        first.publish(topic, message, None, Options::default());
         for link in receivers {
             let mut effects = Effects::default();
-            effects.publish(topic, message, None, Options::default());
+            for effect in first.list() {
+                effects.copy(&first, effect, 0);
+            }
             link.send(effects);
         }
         Ok(subscribers)

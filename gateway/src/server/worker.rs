@@ -48,8 +48,9 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H>(
         Err(error) => return tracing::error!(shard = index, "failed to start a runtime: {error}"),
     };
     runtime.block_on(async {
-        let (directory, pending) = (plan.directory.clone(), plan.pending.clone());
-        let shard = Shard::new(index, plan.links.clone(), directory, pending, counters);
+        let (links, directory) = (plan.links.clone(), plan.directory.clone());
+        let (pending, oversize) = (plan.pending.clone(), plan.oversize.clone());
+        let shard = Shard::new(index, links, directory, pending, oversize, counters);
         let shard = match shard {
             Ok(shard) => shard,
             Err(error) => {

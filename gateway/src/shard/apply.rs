@@ -1,9 +1,11 @@
 //! Effects put into force: sends and publishes to this shard's connections, and on to the others.
 
+use std::ops::Range;
+
 use super::table::{Audience, Frame};
 use super::{Seat, Shard, Whose};
 use crate::close::{CloseCause, CloseFrame};
-use crate::effects::{Effect, Effects};
+use crate::effects::{Effect, Effects, Encoded};
 use crate::labels::DropReason;
 use crate::message::ConnectionId;
 use crate::topic::Topic;
@@ -22,16 +24,14 @@ impl Shard {
                     id,
                     ..
                 } if self.is_here(seat, *to) => {
-                    let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
+                    let frame = self::frame(effects, frame, *compress, id);
                     self.send(seat, *to, frame);
                 }
                 Effect::Kick { to, frame, .. } if self.is_here(seat, *to) => {
                     self.kick(*to, owner, frame);
                 }
                 Effect::Send { to, .. } | Effect::Kick { to, .. } => {
-                    let shard = to.shard(self.links.len());
-                    self.outgoing.borrow_mut()[shard].copy(effects, effect, owner);
-                    self.wake_turn();
+                    self.post(to.shard(self.links.len()), effects, effect, owner);
                 }
                 Effect::Publish {
                     owner: topics,
@@ -43,9 +43,9 @@ impl Shard {
                 } => {
                     let topic = effects.topic(*topics, topic);
                     self.counters.publishes.add(1);
-                    let plain = Frame::new(effects.bytes(frame), *compress, effects.text(id));
+                    let plain = self::frame(effects, frame, *compress, id);
                     self.publish_here(topic, plain, *except);
-                    self.publish_elsewhere(topic, effects, effect, frame.len(), owner);
+                    self.publish_elsewhere(topic, effects, effect, owner);
                 }
                 Effect::Subscribe {
                     owner,
@@ -97,10 +97,11 @@ impl Shard {
                     id,
                     sender,
                 } => {
-                    let is_served =
-                        sender.is_some_and(|sender| self.table.borrow().is_served(*to, sender));
-                    if is_served {
-                        let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
+                    let mut table = self.table.borrow_mut();
+                    // Its sender was told `queued`, whatever becomes of it now.
+                    if sender.is_some_and(|sender| table.owe_drain(*to, sender)) {
+                        drop(table);
+                        let frame = self::frame(effects, frame, *compress, id);
                         self.send(None, *to, frame);
                     } else {
                         self.counters.drops.count(DropReason::Closing);
@@ -114,7 +115,7 @@ impl Shard {
                     compress,
                     id,
                 } => {
-                    let frame = Frame::new(effects.bytes(frame), *compress, effects.text(id));
+                    let frame = self::frame(effects, frame, *compress, id);
                     self.publish_here(effects.topic(*topics, topic), frame, *except);
                 }
                 Effect::Kick { to, frame, sender } => {
@@ -148,9 +149,17 @@ impl Shard {
             (false, _) => Whose::Plugin(owner),
         };
         let home = self.home(owner);
-        if !of_connection && home != self.index {
-            self.outgoing.borrow_mut()[home].copy(effects, effect, owner);
-            return self.wake_turn();
+        let in_mail = !of_connection && home != self.index;
+        if in_mail && !self.has_mail_room(home, 0, effects.cost_in_mail(effect)) {
+            return self.counters.drops.count(DropReason::ShardQueue);
+        }
+        if let (false, Effect::SetTimer { name, max, .. }) = (of_connection, effect)
+            && !self.directory.timers().add(owner, name, *max)
+        {
+            return self.counters.drops.count(DropReason::Timers);
+        }
+        if in_mail {
+            return self.post(home, effects, effect, owner);
         }
         match effect {
             Effect::SetTimer { name, schedule, .. } => {
@@ -161,15 +170,43 @@ impl Shard {
         }
     }
 
-    /// Whether the queue to a connection's shard has room for what is small.
-    pub fn reaches(&self, to: ConnectionId) -> bool {
-        let shard = to.shard(self.links.len());
-        let has_room = || self.links[shard].has_room(self.outgoing.borrow()[shard].cost());
-        let reaches = shard == self.index || has_room();
+    /// Whether the queue to a connection's shard has room for what is small, behind what the same event did
+    /// before.
+    pub fn reaches(&self, to: ConnectionId, before: &Effects) -> bool {
+        self.reaches_shard(to.shard(self.links.len()), before)
+    }
+
+    /// Whether the queue to the shard on which a plugin's own timers live has room for one, behind what the
+    /// same event did before.
+    pub fn reaches_home(&self, owner: usize, before: &Effects) -> bool {
+        self.reaches_shard(self.home(owner), before)
+    }
+
+    fn reaches_shard(&self, shard: usize, before: &Effects) -> bool {
+        let reaches =
+            shard == self.index || self.has_mail_room(shard, before.cost(), Effects::cost_of(0));
         if !reaches {
             self.counters.drops.count(DropReason::ShardQueue);
         }
         reaches
+    }
+
+    /// Whether effects of that cost have room on their way to another shard, behind others of the cost
+    /// `before` that are not in force yet.
+    pub(super) fn has_mail_room(&self, shard: usize, before: usize, cost: usize) -> bool {
+        let ahead = self.outgoing.borrow()[shard].cost() + before;
+        self.links[shard].has_room(ahead, cost)
+    }
+
+    /// Has an effect go to another shard at the end of the turn. One for which there is no room is
+    /// dropped and counted: what the events of one turn were told they could do may together be more.
+    fn post(&self, shard: usize, effects: &Effects, effect: &Effect, owner: usize) {
+        if self.has_mail_room(shard, 0, effects.cost_in_mail(effect)) {
+            self.outgoing.borrow_mut()[shard].copy(effects, effect, owner);
+            self.wake_turn();
+        } else {
+            self.counters.drops.count(DropReason::ShardQueue);
+        }
     }
 
     /// Asks a connection of this shard to end, if the plugin `sender` serves it.
@@ -220,20 +257,26 @@ impl Shard {
         topic: Topic<'_>,
         effects: &Effects,
         effect: &Effect,
-        len: usize,
         owner: usize,
     ) {
-        for (shard, link) in self.links.iter().enumerate() {
-            if shard == self.index || self.directory.subscribers_on(shard, topic) == 0 {
-                continue;
-            }
-            let outgoing = &mut self.outgoing.borrow_mut()[shard];
-            if link.has_room(outgoing.cost() + len) {
-                outgoing.copy(effects, effect, owner);
-            } else {
-                self.counters.drops.count(DropReason::ShardQueue);
+        for shard in 0..self.links.len() {
+            if shard != self.index && self.directory.subscribers_on(shard, topic) > 0 {
+                self.post(shard, effects, effect, owner);
             }
         }
-        self.wake_turn();
     }
+}
+
+/// A recorded frame, to be delivered.
+fn frame<'a>(
+    effects: &'a Effects,
+    frame: &'a Encoded,
+    compress: bool,
+    id: &Range<usize>,
+) -> Frame<'a> {
+    let shared = match frame {
+        Encoded::Apart(bytes) => Some(bytes),
+        Encoded::Here(_) => None,
+    };
+    Frame::new(effects.frame(frame), shared, compress, effects.text(id))
 }

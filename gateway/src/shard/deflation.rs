@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::codec;
 use crate::codec::deflate::{Agreement, Deflater};
 use crate::counters::Counters;
-use crate::outbox::Span;
+use crate::outbox::{Kind, Output, Span};
 
 /// The window of a connection's own compressor, as a power of two: 4 KiB. One of 32 KiB takes 276 KB
 /// in all instead of 161, and leaves 2 or 3 % less of messages of 1 to 16 KiB.
@@ -101,28 +101,28 @@ impl Compressors {
         }
     }
 
-    /// Appends a frame with a compressed payload to the turn. `first` is the first byte of the
+    /// Adds a frame with a compressed payload to the turn's output. `first` is the first byte of the
     /// plain frame. The peer must get it, since what follows may refer to it.
     pub(super) fn with(
         &mut self,
         own: &mut Deflater,
         first: u8,
         payload: &[u8],
-        turn: &mut Vec<u8>,
+        output: &mut Output,
     ) -> Span {
         own.deflate(payload, &mut self.compressed, true);
-        let span = self.append(first, payload.len(), turn);
+        let span = self.add(first, payload.len(), output);
         self.clear();
         span
     }
 
-    /// Appends a frame with a compressed payload that stands alone, unless that gains nothing.
+    /// Adds a frame with a compressed payload that stands alone, unless that gains nothing.
     pub(super) fn alone(
         &mut self,
         form: Form,
         first: u8,
         payload: &[u8],
-        turn: &mut Vec<u8>,
+        output: &mut Output,
     ) -> Option<Span> {
         let index = match self.shared.iter().position(|(known, _)| *known == form) {
             Some(index) => index,
@@ -136,20 +136,20 @@ impl Compressors {
             .1
             .deflate(payload, &mut self.compressed, false);
         let gains = self.compressed.len() < payload.len();
-        let span = gains.then(|| self.append(first, payload.len(), turn));
+        let span = gains.then(|| self.add(first, payload.len(), output));
         self.clear();
         span
     }
 
-    fn append(&mut self, first: u8, before: usize, turn: &mut Vec<u8>) -> Span {
+    fn add(&mut self, first: u8, before: usize, output: &mut Output) -> Span {
         self.counters.compressions.add(1);
         self.counters.compression_in.add(before as u64);
         self.counters
             .compression_out
             .add(self.compressed.len() as u64);
-        let start = turn.len() as u32;
-        codec::append_deflated(turn, first, &self.compressed);
-        start..turn.len() as u32
+        output.add(Kind::Message, |bytes| {
+            codec::append_deflated(bytes, first, &self.compressed);
+        })
     }
 
     /// Forgets the message, and the memory of a large one.
@@ -175,15 +175,15 @@ mod tests {
                 if at % 2 == 0 { 0 } else { (state >> 24) as u8 }
             })
             .collect();
-        let mut turn = Vec::new();
-        let span = compressors.alone(form, 0x81, &large, &mut turn);
+        let mut output = Output::default();
+        let span = compressors.alone(form, 0x81, &large, &mut output);
         assert!(span.is_some_and(|span| span.len() > 4 * COMPRESSED_KEPT));
         assert!(compressors.compressed.capacity() <= COMPRESSED_KEPT);
-        compressors.with(&mut own, 0x81, &large, &mut turn);
+        compressors.with(&mut own, 0x81, &large, &mut output);
         assert!(compressors.compressed.capacity() <= COMPRESSED_KEPT);
-        let before = turn.len();
+        let before = output.len();
         let noise = &large[1..2];
-        assert_eq!(compressors.alone(form, 0x81, noise, &mut turn), None);
-        assert_eq!((turn.len(), compressors.compressed.len()), (before, 0));
+        assert_eq!(compressors.alone(form, 0x81, noise, &mut output), None);
+        assert_eq!((output.len(), compressors.compressed.len()), (before, 0));
     }
 }

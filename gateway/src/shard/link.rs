@@ -60,10 +60,11 @@ impl Link {
         )
     }
 
-    /// Whether effects of that cost have room. Shards that ask at the same moment may each be told
-    /// yes; the bound is then exceeded by what one turn of each produces.
-    pub fn has_room(&self, cost: usize) -> bool {
-        let queued = self.queued.load(Ordering::Relaxed);
+    /// Whether effects of that cost have room behind others of the cost `ahead` that are not sent yet.
+    /// Shards that ask at the same moment may each be told yes; the bound is then exceeded by what one
+    /// turn of each produces.
+    pub fn has_room(&self, ahead: usize, cost: usize) -> bool {
+        let queued = self.queued.load(Ordering::Relaxed) + ahead;
         queued == 0 || queued + cost <= self.limit
     }
 

@@ -18,14 +18,14 @@ use super::poller::Poller;
 use super::signal::{Signal, Wake};
 use crate::close::{CloseCause, NO_STATUS};
 use crate::codec::{self, Opcode};
-use crate::config::RouteLimits;
+use crate::config::{RouteLimits, SlowConsumer};
 use crate::counters::Counters;
 use crate::event_stream;
 use crate::heartbeat::{Millis, Pulse};
 use crate::hub::Key;
 use crate::labels::DropReason;
-use crate::message::ConnectionId;
-use crate::outbox::{HIGH_WATER, Outbox};
+use crate::message::{ConnectionId, Message};
+use crate::outbox::{HIGH_WATER, Kind, LARGE_MIN, Outbox, Output, Oversize, Span};
 use crate::signs::Signs;
 
 pub(super) use deliver::{Audience, Frame};
@@ -33,10 +33,8 @@ pub use slot::{Encoding, Presence};
 
 use slot::{Slot, flush, mark};
 
-/// Past this the turn is written early: spans count in 32 bits, and memory is bounded.
+/// Past this the turn is written early, so that its memory is bounded.
 const TURN_MAX: usize = 8 << 20;
-/// What a turn's buffer keeps for the next one.
-const TURN_KEEP: usize = 1 << 20;
 /// The most connections that are told something in one turn; the others' turn is the next.
 const DUE_MAX: usize = 256;
 
@@ -66,8 +64,10 @@ pub(super) struct Table {
     slots: Vec<Option<Slot>>,
     free: Vec<Key>,
     ids: HashMap<ConnectionId, Key>,
-    /// All frames of this turn, each once, however many get it.
-    turn: Vec<u8>,
+    /// All small messages of this turn, each once, however many get it.
+    output: Output,
+    /// The process's, for messages that are longer than their outbox.
+    oversize: Arc<Oversize>,
     /// Who has something pending.
     dirty: Vec<Key>,
     /// Who has to be told something.
@@ -78,12 +78,13 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
+    pub(super) fn new(oversize: Arc<Oversize>, counters: Arc<Counters>) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
             ids: HashMap::new(),
-            turn: Vec::new(),
+            output: Output::default(),
+            oversize,
             dirty: Vec::new(),
             due: Vec::new(),
             compressors: Compressors::new(counters.clone()),
@@ -102,6 +103,11 @@ impl Table {
 
     pub(super) fn key(&self, id: ConnectionId) -> Option<Key> {
         self.ids.get(&id).copied()
+    }
+
+    /// The plugins that serve a connection.
+    pub(super) fn owners(&self, seat: Seat) -> &[usize] {
+        self.slot(seat).map_or(&[], |slot| &slot.owners)
     }
 
     /// Whether a connection is there and that plugin serves it.
@@ -264,8 +270,8 @@ impl Table {
         own: Option<Seat>,
         sender: usize,
         ahead: usize,
-        len: usize,
-    ) -> Delivery {
+        (message, id): (Message<'_>, &str),
+    ) -> (Delivery, usize) {
         let key = match own {
             Some(seat) if seat.id == to => Some(seat.key),
             _ => self.key(to),
@@ -275,44 +281,68 @@ impl Table {
             slot.id == to && slot.owners.contains(&sender) && !slot.outbox.is_closing()
         }) else {
             self.counters.drops.count(DropReason::Closing);
-            return Delivery::Dropped;
+            return (Delivery::Dropped, 0);
         };
-        if !slot.outbox.has_room(ahead, len) {
-            return match slot.limits.slow_consumer {
+        let len = slot.encoding.len_of(message, id);
+        let may_wait = len < LARGE_MIN || self.oversize.has_room(len);
+        let delivery = if !slot.outbox.has_room(ahead, len, may_wait) {
+            match slot.limits.slow_consumer {
                 // Taken: what gives way is older.
-                crate::config::SlowConsumer::DropOldest if len <= slot.limits.outbox => {
-                    slot.outbox.owe_drain();
-                    Delivery::Queued
-                }
-                crate::config::SlowConsumer::Close if slot.outbox.is_blocked() => {
+                SlowConsumer::DropOldest if len <= slot.limits.outbox => Delivery::Queued,
+                SlowConsumer::Close if slot.outbox.is_blocked() => {
                     self.counters.drops.count(DropReason::SlowConsumer);
                     Delivery::Overflow
+                }
+                _ if len > slot.limits.outbox && !may_wait => {
+                    self.counters.drops.count(DropReason::Oversize);
+                    Delivery::Dropped
                 }
                 _ => {
                     self.counters.drops.count(DropReason::DropNewest);
                     Delivery::Dropped
                 }
-            };
-        }
-        if slot.outbox.is_blocked() || slot.outbox.queued() + ahead + len > HIGH_WATER {
+            }
+        } else if slot.outbox.is_blocked() || slot.outbox.queued() + ahead + len > HIGH_WATER {
+            Delivery::Queued
+        } else {
+            Delivery::Sent
+        };
+        if delivery == Delivery::Queued {
             slot.outbox.owe_drain();
-            return Delivery::Queued;
         }
-        Delivery::Sent
+        (delivery, len)
+    }
+
+    /// Remembers that a plugin was told `queued` of a message to a connection; `on-drain` follows even if
+    /// the message is not taken in the end. Returns whether the connection is there and served by it.
+    pub(super) fn owe_drain(&mut self, id: ConnectionId, sender: usize) -> bool {
+        let Some(key) = self.key(id) else {
+            return false;
+        };
+        let slot = self.slots[key as usize].as_mut();
+        let Some(slot) =
+            slot.filter(|slot| slot.owners.contains(&sender) && !slot.outbox.is_closing())
+        else {
+            return false;
+        };
+        slot.outbox.owe_drain();
+        mark(slot, key, &mut self.dirty);
+        true
     }
 
     /// Writes the turn early if it has grown large. What was put into it before is gone then.
     pub(super) fn make_room(&mut self) {
-        if self.turn.len() > TURN_MAX {
+        if self.output.len() > TURN_MAX {
             self.flush_dirty();
         }
     }
 
     pub(super) fn push_pong(&mut self, key: Key, payload: &[u8]) {
         self.make_way(key);
-        let start = self.turn.len();
-        codec::append(&mut self.turn, Opcode::Pong, payload);
-        self.push_frame_at(key, start);
+        let pong = self.output.add(Kind::Pong, |bytes| {
+            codec::append(bytes, Opcode::Pong, payload);
+        });
+        self.push_control(key, pong, Kind::Pong);
     }
 
     /// Shows the peer, and what lies between, that the connection lives. In a stream of events it is
@@ -322,13 +352,12 @@ impl Table {
             return;
         };
         self.make_way(key);
-        let start = self.turn.len();
-        if self.is_event_stream(key) {
-            self.turn.extend_from_slice(event_stream::PING);
-        } else {
-            codec::append(&mut self.turn, Opcode::Ping, &[]);
-        }
-        self.push_frame_at(key, start);
+        let is_event_stream = self.is_event_stream(key);
+        let ping = self.output.add(Kind::Ping, |bytes| match is_event_stream {
+            true => bytes.extend_from_slice(event_stream::PING),
+            false => codec::append(bytes, Opcode::Ping, &[]),
+        });
+        self.push_control(key, ping, Kind::Ping);
     }
 
     fn is_event_stream(&self, key: Key) -> bool {
@@ -344,20 +373,20 @@ impl Table {
             && slot.outbox.queued() > HIGH_WATER
             && slot.outbox.may_flush()
         {
-            flush(slot, key, &self.turn, &mut self.due, &self.counters);
+            flush(slot, key, &mut self.output, &mut self.due, &self.counters);
         }
     }
 
-    fn push_frame_at(&mut self, key: Key, start: usize) {
+    /// Queues the ping or pong that was added to the output last.
+    fn push_control(&mut self, key: Key, span: Span, kind: Kind) {
         let Some(slot) = &mut self.slots[key as usize] else {
             return;
         };
         let aside = slot.outbox.is_blocked() || slot.outbox.is_closing();
-        slot.outbox
-            .push_control(start as u32..self.turn.len() as u32, &self.turn);
+        slot.outbox.push_control(span, kind, &self.output);
         if aside {
             // It was copied, or not taken: no one writes it from here.
-            self.turn.truncate(start);
+            self.output.take_last();
         }
         mark(slot, key, &mut self.dirty);
     }
@@ -367,18 +396,18 @@ impl Table {
         let Some(slot) = &mut self.slots[key as usize] else {
             return;
         };
-        let start = self.turn.len();
+        let is_event_stream = matches!(slot.encoding, Encoding::EventStream);
         let span = cause.frame().map(|frame| {
-            if matches!(slot.encoding, Encoding::EventStream) {
-                event_stream::append_close(&mut self.turn, &frame);
-                return start as u32..self.turn.len() as u32;
-            }
-            let payload = match frame.code {
-                NO_STATUS => Vec::new(),
-                code => codec::close_payload(code, &frame.reason),
-            };
-            codec::append(&mut self.turn, Opcode::Close, &payload);
-            start as u32..self.turn.len() as u32
+            self.output.add(Kind::Message, |bytes| {
+                if is_event_stream {
+                    return event_stream::append_close(bytes, &frame);
+                }
+                let payload = match frame.code {
+                    NO_STATUS => Vec::new(),
+                    code => codec::close_payload(code, &frame.reason),
+                };
+                codec::append(bytes, Opcode::Close, &payload);
+            })
         });
         let discard = matches!(cause, CloseCause::SlowConsumer | CloseCause::Lost(_));
         slot.outbox.close(span, discard);
@@ -402,20 +431,23 @@ impl Table {
             // has nothing pending and the flush does nothing.
             if let Some(slot) = &mut self.slots[key as usize] {
                 slot.is_dirty = false;
-                flush(slot, key, &self.turn, &mut self.due, &self.counters);
+                flush(slot, key, &mut self.output, &mut self.due, &self.counters);
             }
         }
-        self.turn.clear();
-        if self.turn.capacity() > TURN_KEEP {
-            self.turn.shrink_to(TURN_KEEP);
-        }
+        self.output.clear();
     }
 
     /// A connection's socket takes more: writes its backlog on.
     pub(super) fn flush_blocked(&mut self, seat: Seat) {
         let slot = self.slots[seat.key as usize].as_mut();
         if let Some(slot) = slot.filter(|slot| slot.id == seat.id && slot.outbox.is_blocked()) {
-            flush(slot, seat.key, &self.turn, &mut self.due, &self.counters);
+            flush(
+                slot,
+                seat.key,
+                &mut self.output,
+                &mut self.due,
+                &self.counters,
+            );
         }
     }
 

@@ -210,12 +210,9 @@ fn millis(time: Duration) -> Time {
 }
 
 impl Shard {
-    /// Sets a timer of `owner`.
+    /// Sets a timer of `owner`; a plugin's own is in the directory already.
     pub(super) fn set_timer(&self, whose: Whose, owner: usize, name: &str, schedule: Schedule) {
         let now = millis(self.started.elapsed());
-        if whose == Whose::Plugin(owner) {
-            self.directory.timers().add(owner, name);
-        }
         let mut timers = self.timers.borrow_mut();
         if timers.set(whose, owner, name, now, schedule) {
             self.timer_set.notify_one();

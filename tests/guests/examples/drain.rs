@@ -1,17 +1,32 @@
-//! On "fill N" sends up to N chunks of 64 KiB, until one is not sent at once; on drain sends "drained".
+//! On "fill N" sends up to N chunks of 64 KiB, until one is not sent at once; on drain sends "drained". On "id" sends its
+//! own id; on "push ID N" sends N chunks to another connection and answers what became of the last.
 
 use tidegate_sdk::{Connection, Delivery, Handler, Message, Result};
+
+const CHUNK: [u8; 64 << 10] = [0; 64 << 10];
 
 struct Drain;
 
 impl Handler for Drain {
     fn on_message(connection: &Connection, message: Message) -> Result {
         let text = message.as_text().unwrap_or_default();
-        let count = text.strip_prefix("fill ").unwrap_or("0").parse()?;
-        for _ in 0..count {
-            if connection.send([0_u8; 64 << 10]) != Delivery::Sent {
-                break;
+        match text.split(' ').collect::<Vec<_>>()[..] {
+            ["id"] => {
+                connection.send(connection.to_string());
             }
+            ["push", id, count] => {
+                let to = tidegate_sdk::connection(id.parse()?);
+                let last = (0..count.parse()?).map(|_: u32| to.send(CHUNK)).last();
+                connection.send(format!("{last:?}"));
+            }
+            ["fill", count] => {
+                for _ in 0..count.parse()? {
+                    if connection.send(CHUNK) != Delivery::Sent {
+                        break;
+                    }
+                }
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_drain_is_owed_once_and_only_when_all_is_written() {
-    let mut bench = Bench::new(1000, SlowConsumer::Close);
+    let mut bench = Bench::new(Wire::frames(), 1000, SlowConsumer::Close);
     bench.push(100);
     bench.outbox.owe_drain();
     bench.outbox.owe_drain();
@@ -17,16 +17,16 @@ fn a_drain_is_owed_once_and_only_when_all_is_written() {
 
 #[test]
 fn an_empty_outbox_takes_one_message_of_any_size() {
-    let mut bench = Bench::new(10, SlowConsumer::Close);
+    let mut bench = Bench::new(Wire::frames(), 10, SlowConsumer::Close);
     bench.push(200);
-    assert_eq!(bench.outbox.queued(), 208);
+    assert_eq!(bench.outbox.queued(), 212);
     bench.push(0);
     assert_eq!(bench.expected, [0]);
 }
 
 #[test]
 fn the_newest_value_survives_a_turn_that_is_larger_than_the_outbox() {
-    let mut bench = Bench::new(100, SlowConsumer::DropOldest);
+    let mut bench = Bench::new(Wire::frames(), 100, SlowConsumer::DropOldest);
     bench.push(20);
     bench.flush(&[1]);
     for _ in 0..100 {
@@ -40,13 +40,13 @@ fn the_newest_value_survives_a_turn_that_is_larger_than_the_outbox() {
 
 #[test]
 fn a_flood_of_pings_takes_the_room_of_one_pong() {
-    let mut bench = Bench::new(100, SlowConsumer::Close);
+    let mut bench = Bench::new(Wire::frames(), 100, SlowConsumer::Close);
     bench.push(20);
     bench.flush(&[1]);
     for _ in 0..100_000 {
-        bench.control(Opcode::Pong, 100);
+        bench.control(Kind::Pong, 100);
         bench.flush(&[]);
-        bench.turn.clear();
+        bench.output.clear();
     }
     assert!(bench.outbox.queued() < 200, "{}", bench.outbox.queued());
     bench.drain();
@@ -55,40 +55,69 @@ fn a_flood_of_pings_takes_the_room_of_one_pong() {
 
 #[test]
 fn a_ping_of_ours_does_not_take_the_place_of_a_pong() {
-    let mut bench = Bench::new(100, SlowConsumer::Close);
+    let mut bench = Bench::new(Wire::frames(), 100, SlowConsumer::Close);
     bench.push(20);
     bench.flush(&[1]);
-    bench.control(Opcode::Pong, 0);
-    bench.control(Opcode::Ping, 0);
+    bench.control(Kind::Pong, 0);
+    bench.control(Kind::Ping, 0);
     bench.drain();
-    let kinds: Vec<u8> = bench.seen().0.iter().map(|seen| seen.0).collect();
-    assert_eq!(kinds, [DATA, PONG, PING]);
+    let expected = [Seen::Message(0), Seen::Pong(1), Seen::Ping];
+    assert_eq!(bench.wire.seen().0, expected);
 }
 
 #[test]
 fn half_a_pong_keeps_the_outbox_blocked() {
-    let mut bench = Bench::new(100, SlowConsumer::Close);
+    let mut bench = Bench::new(Wire::frames(), 100, SlowConsumer::Close);
     bench.push(20);
     bench.flush(&[1]);
-    bench.control(Opcode::Pong, 0);
+    bench.control(Kind::Pong, 0);
     // The rest of the frame, and three bytes of the pong.
-    assert_eq!(bench.flush(&[25 + 3]), Flush::Blocked);
+    assert_eq!(bench.flush(&[29 + 3]), Flush::Blocked);
     assert!(bench.outbox.is_blocked());
-    assert_eq!(bench.outbox.queued(), 3);
+    assert_eq!(bench.outbox.queued(), 7);
     bench.drain();
     bench.check();
 }
 
 #[test]
 fn a_lost_socket_leaves_nothing_to_write() {
-    let mut bench = Bench::new(100, SlowConsumer::Close);
+    let mut bench = Bench::new(Wire::frames(), 100, SlowConsumer::Close);
     bench.push(20);
     bench.flush(&[1]);
-    bench.control(Opcode::Pong, 0);
+    bench.control(Kind::Pong, 0);
     bench.push(20);
     bench.close(true, false);
     bench.outbox.abandon();
     assert!(bench.outbox.is_closing() && !bench.outbox.is_blocked());
     assert_eq!(bench.outbox.queued(), 0);
-    assert_eq!(bench.outbox.push(0..0, &[]), Push::Dropped);
+    let late = bench.outbox.admit(1, true, &mut bench.output);
+    assert_eq!(late, Push::Dropped);
+}
+
+#[test]
+fn a_comment_waits_for_the_end_of_the_event_that_is_begun() {
+    let mut bench = Bench::new(Wire::events(), 10_000, SlowConsumer::Close);
+    bench.push_large(2000, &[10]);
+    bench.push(5);
+    for _ in 0..3 {
+        bench.control(Kind::Ping, 0);
+        assert_eq!(bench.flush(&[7]), Flush::Blocked);
+        bench.output.clear();
+    }
+    bench.drain();
+    let expected = [Seen::Message(0), Seen::Ping, Seen::Message(1)];
+    assert_eq!(bench.wire.seen().0, expected);
+}
+
+#[test]
+fn oversize_messages_wait_within_their_budget_only() {
+    let mut bench = Bench::new(Wire::frames(), 100, SlowConsumer::DropNewest);
+    let other = Large::lent(&[0; 2500]).keep(Some(&bench.oversize));
+    bench.push_large(2000, &[]);
+    assert_eq!(bench.outbox.queued(), 0, "4000 bytes are the most");
+    drop(other);
+    bench.push_large(2000, &[]);
+    assert_eq!(bench.oversize.used(), 2012);
+    bench.outbox.abandon();
+    assert_eq!(bench.oversize.used(), 0);
 }

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::message::ConnectionId;
 use crate::plugin::context::Context;
 use crate::plugin::contract::{TimerError, TimerOptions};
-use crate::shard::Schedule;
+use crate::shard::{self, Schedule};
 
 pub(super) fn add_to_linker(host: &mut LinkerInstance<'_, Context>) -> Result<()> {
     host.func_wrap(
@@ -53,7 +53,8 @@ fn set(
             return Err(TimerError::TooMany);
         }
     }
-    if event.effects.cost() > limits.effects {
+    let reaches = of_connection || on_shard(|shard| shard.reaches_home(owner, &event.effects));
+    if !reaches || event.effects.cost() > limits.effects {
         return Err(TimerError::TooMany);
     }
     change(event, of_connection, &name, true);
@@ -66,6 +67,7 @@ fn set(
             every,
             keep: options.keep,
         },
+        max: limits.timers,
     });
     Ok(())
 }
@@ -78,7 +80,12 @@ fn clear(
     let effects_max = context.limits.effects;
     let event = context.event_mut();
     let of_connection = check(event, id, &name)?;
-    if event.effects.cost() > effects_max {
+    // A check before a generation takes over runs on no shard.
+    let reaches = of_connection
+        || shard::with_current(|shard| {
+            shard.is_none_or(|shard| shard.reaches_home(event.owner, &event.effects))
+        });
+    if !reaches || event.effects.cost() > effects_max {
         return Err(TimerError::TooMany);
     }
     change(event, of_connection, &name, false);

@@ -1,10 +1,11 @@
 //! Signs of life on their way to the connections that asked for them.
 
-use super::{Table, flush, mark};
+use super::{Encoding, Table, mark};
 use crate::codec::{self, Opcode};
 use crate::event_stream;
 use crate::heartbeat::Millis;
 use crate::hub::Key;
+use crate::outbox::{Kind, Span};
 use crate::shard::Seat;
 use crate::signs::Wish;
 
@@ -21,15 +22,17 @@ impl Table {
         slot.has_signs = true;
         wish.every = wish.every.max(slot.limits.signs.as_millis() as Millis);
         self.make_room();
-        let start = self.turn.len();
-        if self.is_event_stream(seat.key) {
-            let text = format!(": every {}\n\n", wish.every);
-            self.turn.extend_from_slice(text.as_bytes());
-        } else {
-            let text = format!("{} every {}", wish.word, wish.every);
-            codec::append(&mut self.turn, Opcode::Text, text.as_bytes());
-        }
-        self.push_frame_at(seat.key, start);
+        let is_event_stream = self.is_event_stream(seat.key);
+        let granted = self
+            .output
+            .add(Kind::Message, |bytes| match is_event_stream {
+                true => bytes.extend_from_slice(format!(": every {}\n\n", wish.every).as_bytes()),
+                false => {
+                    let text = format!("{} every {}", wish.word, wish.every);
+                    codec::append(bytes, Opcode::Text, text.as_bytes());
+                }
+            });
+        self.push_sign(seat.key, granted);
         self.signs.grant(seat.id, wish, now);
     }
 
@@ -44,44 +47,49 @@ impl Table {
                 continue;
             };
             let slot = self.slots[key as usize].as_ref();
-            if !slot.is_some_and(|slot| slot.outbox.is_empty()) {
+            if !slot.is_some_and(|slot| slot.outbox.queued() == 0) {
                 continue;
             }
             self.make_room();
-            let start = self.turn.len();
-            if self.is_event_stream(key) {
-                self.turn.extend_from_slice(event_stream::PING);
-            } else if let Some(wish) = self.signs.wish(id) {
-                codec::append(&mut self.turn, Opcode::Text, wish.word.as_bytes());
-            }
-            self.push_frame_at(key, start);
+            let is_event_stream = self.is_event_stream(key);
+            let wish = self.signs.wish(id);
+            let sign = self.output.add(Kind::Message, |bytes| match wish {
+                _ if is_event_stream => bytes.extend_from_slice(event_stream::PING),
+                Some(wish) => codec::append(bytes, Opcode::Text, wish.word.as_bytes()),
+                None => {}
+            });
+            self.push_sign(key, sign);
         }
         true
     }
 
-    /// Says before a large message of `len` bytes how large it is, to a client that would else take
-    /// the silence while it comes for a dead network. Written at once if nothing waits, because one
-    /// message of any size has room only while nothing does.
+    /// Queues a sign that was added to the output, if it has room.
+    fn push_sign(&mut self, key: Key, sign: Span) {
+        if let Some(slot) = &mut self.slots[key as usize]
+            && slot.outbox.has_room(0, sign.len(), true)
+        {
+            slot.outbox.push(sign);
+            mark(slot, key, &mut self.dirty);
+        }
+    }
+
+    /// Says before a large message of `len` bytes, which was admitted, how large it is, to a client that
+    /// would else take the silence while it comes for a dead network. Who receives events sees their
+    /// bytes come.
     pub(super) fn announce(&mut self, key: Key, len: usize) {
         let slot = self.slots[key as usize].as_mut();
         let Some(slot) = slot.filter(|slot| slot.has_signs) else {
             return;
         };
-        let Some(wish) = self.signs.wish(slot.id) else {
+        let wish = self.signs.wish(slot.id);
+        let Some(wish) = wish.filter(|_| !matches!(slot.encoding, Encoding::EventStream)) else {
             return;
         };
         let text = format!("{} coming {len}", wish.word);
-        let start = self.turn.len() as u32;
-        codec::append(&mut self.turn, Opcode::Text, text.as_bytes());
-        let span = start..self.turn.len() as u32;
-        if !slot.outbox.has_room(0, span.len()) {
-            return;
-        }
-        let was_empty = slot.outbox.is_empty();
-        slot.outbox.push(span, &self.turn);
-        if was_empty {
-            flush(slot, key, &self.turn, &mut self.due, &self.counters);
-        }
+        let announced = self.output.add(Kind::Message, |bytes| {
+            codec::append(bytes, Opcode::Text, text.as_bytes());
+        });
+        slot.outbox.push(announced);
         mark(slot, key, &mut self.dirty);
     }
 }

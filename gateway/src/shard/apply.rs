@@ -53,10 +53,8 @@ impl Shard {
                     label,
                 } => {
                     if let Some(seat) = seat {
-                        let topic = Topic {
-                            owner: *owner,
-                            name,
-                        };
+                        let owner = *owner;
+                        let topic = Topic { owner, name };
                         let new = self.hub.borrow_mut().subscribe(seat.key, topic);
                         let label = label.as_deref();
                         self.directory
@@ -64,10 +62,8 @@ impl Shard {
                     }
                 }
                 Effect::Unsubscribe { owner, topic: name } => {
-                    let topic = Topic {
-                        owner: *owner,
-                        name,
-                    };
+                    let owner = *owner;
+                    let topic = Topic { owner, name };
                     if let Some(seat) = seat
                         && self.hub.borrow_mut().unsubscribe(seat.key, topic)
                     {

@@ -25,6 +25,7 @@ use crate::hosts::Hosts;
 use crate::labels::PublishResult;
 use crate::plugin::Registry;
 use crate::server::{Patient, Publisher};
+use crate::supervise;
 
 /// Requests served at once. Operators and their scrapers are few; a loop gone wrong should not
 /// take the control thread's memory.
@@ -72,7 +73,7 @@ pub async fn serve(listener: TcpListener, admin: Rc<Admin>) {
                     continue;
                 };
                 let (admin, visitors) = (admin.clone(), visitors.clone());
-                tokio::task::spawn_local(async move {
+                supervise::passing("an admin request", async move {
                     tokio::select! {
                         () = serve_socket(socket, peer, &admin, &visitor) => {}
                         () = visitor.sent_away() => tracing::debug!(%peer, "admin: gave way to a later request"),

@@ -8,15 +8,16 @@ pub mod publish;
 pub mod run;
 pub mod types;
 
-use std::io::IsTerminal;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, ConfigErrors, Log, LogFormat};
+use crate::config::{Config, ConfigErrors};
+use crate::excerpt::excerpt;
+use crate::{log, supervise};
 
 /// What `sysexits.h` calls a configuration error: restarting will not help.
 const EXIT_CONFIG: u8 = 78;
@@ -89,9 +90,34 @@ pub enum Error {
 }
 
 /// Runs the command the arguments ask for. The process exits with 0 if it did its work, 78 for a
-/// configuration that is wrong, 1 for all else, and 2 for wrong arguments.
+/// configuration that is wrong, 70 if a part of it has died, 1 for all else, and 2 for wrong
+/// arguments.
 pub fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    if let Command::CompileWorker(arguments) = &command {
+        // Its exit code says whether the component or the machine is to blame.
+        return compile_worker::run(arguments);
+    }
+    let result = supervise::catch(|| perform(command));
+    let result = result.unwrap_or_else(|why| supervise::die("the command", &why));
+    let code = match &result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Config(_)) => EXIT_CONFIG.into(),
+        Err(Error::Other(_)) => EXIT_FAILURE.into(),
+    };
+    if let Err(error) = result {
+        // Its lines are its own, but not all of its words.
+        error
+            .to_string()
+            .lines()
+            .for_each(|line| log::print(&excerpt(line)));
+    }
+    log::flush();
+    code
+}
+
+fn perform(command: Command) -> Result<(), Error> {
+    match command {
         Command::Run {
             config,
             listen,
@@ -102,17 +128,7 @@ pub fn main() -> ExitCode {
         Command::Check { config } => check::run(&config),
         Command::CheckPlugin { plugin } => check_plugin::run(&plugin),
         Command::Types { plugin } => types::run(&plugin),
-        Command::CompileWorker(arguments) => return compile_worker::run(&arguments),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            match error {
-                Error::Config(_) => EXIT_CONFIG.into(),
-                Error::Other(_) => EXIT_FAILURE.into(),
-            }
-        }
+        Command::CompileWorker(_) => Err(anyhow::anyhow!("it has an exit code of its own").into()),
     }
 }
 
@@ -122,26 +138,15 @@ fn program() -> &'static std::path::Path {
     std::path::Path::new("/proc/self/exe")
 }
 
+/// Says a line to people, on stdout. Nobody may be there: `tidegate run | true` goes on to serve.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// The process's environment. What is not UTF-8 can't be one of our variables' values.
 fn environment() -> impl Iterator<Item = (String, String)> {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(move |(name, value)| (lossy(name), lossy(value)))
-}
-
-/// Starts logging to stderr.
-fn start_log(config: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.level).map_err(|error| {
-        anyhow::anyhow!("`log.level` is {:?}: {error}: write a level like \"info\" or \"tidegate=debug,guest=info\"", config.level)
-    })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let started = match config.format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-    started.map_err(|error| anyhow::anyhow!("failed to start the log: {error}"))
 }
 
 /// Reads a configuration, lays environment and flags over it, and checks it.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::close::CloseCause;
 use crate::event::{Event, States};
+use crate::excerpt;
 use crate::labels::FailureKind;
 use crate::message::Message;
 use crate::store::Change;
@@ -95,6 +96,12 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// An error that a handler has returned. Its words can have megabytes; what is kept, logged and
+    /// shown of them is cut.
+    pub fn of_handler(why: String) -> Self {
+        Self::Handler(excerpt::cut(why))
+    }
+
     /// The same, said of one plugin of several.
     pub fn of_plugin(self, name: &str) -> Self {
         let said = |why| format!("plugin {name:?}: {why}");

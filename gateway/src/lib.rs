@@ -16,6 +16,8 @@
 //!
 //! For plugins: [`store`], what they keep beyond their connections.
 //!
+//! Under all of them: [`log`] and [`excerpt`], [`supervise`].
+//!
 //! Around them: `file`, what is read of the disk; [`config`], [`hosts`], [`counters`] and their
 //! [`labels`], [`admin`], [`console`], [`client`], [`cli`]; [`allocator`] has memory go back.
 
@@ -33,12 +35,14 @@ pub mod directory;
 pub mod effects;
 pub mod event;
 pub mod event_stream;
+pub mod excerpt;
 mod file;
 pub mod handler;
 pub mod heartbeat;
 pub mod hosts;
 pub mod hub;
 pub mod labels;
+pub mod log;
 pub mod message;
 pub mod outbox;
 pub mod pending;
@@ -50,4 +54,5 @@ pub mod server;
 pub mod shard;
 pub mod signs;
 pub mod store;
+pub mod supervise;
 pub mod topic;

@@ -37,6 +37,7 @@ use crate::outbox::Oversize;
 use crate::pending::Pending;
 use crate::plugin::{Pool, Registry};
 use crate::shard::{Link, Mail, Shard};
+use crate::supervise;
 
 use descriptors::Descriptors;
 use gate::Gate;
@@ -114,8 +115,8 @@ impl Server {
             let (plan, counters, listener) =
                 (plan.clone(), counters[index].clone(), listener.take());
             let name = format!("shard-{index}");
-            threads.push(std::thread::Builder::new().name(name).spawn(move || {
-                worker::run(index, &plan, counters, mailbox, listener);
+            threads.push(supervise::thread(&name, move || {
+                worker::run(index, &plan, counters, mailbox, listener)
             })?);
         }
         Ok(Self {
@@ -165,9 +166,8 @@ impl Server {
         let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
-                if thread.join().is_err() {
-                    tracing::error!("a shard has panicked; its connections are lost");
-                }
+                // One that has panicked has ended the process.
+                let _ = thread.join();
             }
         });
         let _ = joined.await;

@@ -38,10 +38,12 @@ use crate::handler::Failure;
 use crate::heartbeat::{Heartbeats, Millis};
 use crate::hub::Hub;
 use crate::labels::DropReason;
+use crate::log::Rate;
 use crate::message::{ConnectionId, Message};
 use crate::outbox::Oversize;
 use crate::pending::Pending;
 use crate::signs::Wish;
+use crate::supervise;
 use crate::topic::Topic;
 
 pub use allowance::SLICE;
@@ -64,8 +66,6 @@ use timers::Timers;
 pub const SCRATCH_SIZE: usize = 64 << 10;
 /// How many unused read buffers a shard keeps.
 const SPARE: usize = 4;
-/// Failures of handlers that a shard logs in each sweep.
-const FAILURES_LOGGED_MAX: u32 = 10;
 
 thread_local! {
     /// The shard that runs on this thread. Guest stores must be `Send` and so can't hold the `Rc`;
@@ -112,7 +112,9 @@ pub struct Shard {
     plugin_timers: RefCell<HashMap<usize, Rc<Notify>>>,
     started: Instant,
     now: Cell<Millis>,
-    failures_logged: Cell<u32>,
+    /// What each plugin's failures may log, by its index in the configuration.
+    failure_rates: RefCell<HashMap<usize, Rate>>,
+    failures_unlogged: Cell<u64>,
     next_id: Cell<u64>,
     counters: Arc<Counters>,
 }
@@ -147,7 +149,8 @@ impl Shard {
             plugin_timers: RefCell::default(),
             started: Instant::now(),
             now: Cell::new(0),
-            failures_logged: Cell::new(0),
+            failure_rates: RefCell::default(),
+            failures_unlogged: Cell::new(0),
             next_id: Cell::new(1),
             counters,
         }))
@@ -160,8 +163,8 @@ impl Shard {
             // A second shard on one thread can only be a test's; the first one stays.
             let _ = current.set(self.clone());
         });
-        tokio::task::spawn_local(pulses::run(self.clone()));
-        tokio::task::spawn_local(timers::run(self.clone()));
+        supervise::lasting("clock", pulses::run(self.clone()));
+        supervise::lasting("timers", timers::run(self.clone()));
     }
 
     /// What this shard counts.
@@ -419,7 +422,7 @@ impl Shard {
     /// Counts an event that failed, and logs it if that may be.
     pub fn failed(&self, name: &'static str, event: &Event, failure: &Failure) {
         self.counters.failures.count(failure.kind());
-        if !self.may_log_failure() {
+        if !self.may_log_failure(event.owner) {
             return;
         }
         let generation = event.generation;
@@ -431,20 +434,27 @@ impl Shard {
         }
     }
 
-    /// Whether a handler's failure may be logged: clients can cause them at any rate, and the log
-    /// should not be what they exhaust. All are counted.
-    pub fn may_log_failure(&self) -> bool {
-        let logged = self.failures_logged.get() + 1;
-        self.failures_logged.set(logged);
-        logged <= FAILURES_LOGGED_MAX
+    /// Whether a failure of the plugin `owner` may be logged: clients can cause them at any rate, and
+    /// neither the log nor another plugin's lines should give way to them. All are counted.
+    pub fn may_log_failure(&self, owner: usize) -> bool {
+        let may = self
+            .failure_rates
+            .borrow_mut()
+            .entry(owner)
+            .or_default()
+            .admits();
+        if !may {
+            self.failures_unlogged.update(|unlogged| unlogged + 1);
+        }
+        may
     }
 
-    fn count_unlogged_failures(&self) {
-        let logged = self.failures_logged.replace(0);
-        if let Some(unlogged @ 1..) = logged.checked_sub(FAILURES_LOGGED_MAX) {
+    /// Says how many were not logged since this was last asked.
+    fn tell_unlogged_failures(&self) {
+        if let unlogged @ 1.. = self.failures_unlogged.take() {
             tracing::warn!(
                 shard = self.index,
-                "{unlogged} more failures of handlers were not logged"
+                "{unlogged} more failures of handlers were not logged: they were over `log.rate`"
             );
         }
     }

@@ -51,6 +51,7 @@ mod shared_topics;
 mod shutdown;
 mod signs;
 mod slow;
+mod stderr;
 mod store;
 mod swap;
 mod timers;

@@ -129,6 +129,30 @@ fn unsafe_stands_in_five_places_each_with_its_proof() {
 }
 
 #[test]
+fn tasks_and_threads_are_started_under_watch_only() {
+    for start in [
+        "spawn_local(",
+        "tokio::spawn(",
+        "task::spawn(",
+        "thread::spawn(",
+        "thread::Builder",
+    ] {
+        // A load's task is waited for, and its panic is a refused load; so is a read of the
+        // configuration, before anything is served.
+        let waited_for = ["plugin/registry/loader.rs", "config/source.rs"];
+        only_in(start, &[&["supervise.rs"][..], &waited_for].concat());
+    }
+}
+
+#[test]
+fn nothing_is_written_that_panics_or_waits_when_nobody_reads_it() {
+    for print in ["println!(", "eprintln!(", "print!(", "eprint!("] {
+        only_in(print, &[]);
+    }
+    only_in("stderr()", &["log.rs", "log", "supervise.rs"]);
+}
+
+#[test]
 fn every_fixture_is_used_by_a_test() {
     let tests = workspace().join("tests/all");
     let mut text = String::new();

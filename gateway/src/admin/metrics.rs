@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::Admin;
 use crate::counters::{Counter, Counters, Family};
 use crate::labels::Label;
+use crate::log;
 use crate::plugin::{self, Status};
 use crate::store::StoreStatus;
 
@@ -126,14 +127,7 @@ impl prometheus_client::collector::Collector for Snapshot {
             &c.bytes_out
         })?;
         self.admin_publishes(encoder)?;
-        let dropped = ConstCounter::new(plugin::dropped_lines());
-        let help = "Lines of guest output dropped because an instance logged too many";
-        dropped.encode(encoder.encode_descriptor(
-            "guest_log_lines_dropped",
-            help,
-            None,
-            dropped.metric_type(),
-        )?)?;
+        self.log(encoder)?;
         self.plugins(encoder)?;
         store::encode(&self.store, &self.plugins, encoder)
     }
@@ -175,6 +169,25 @@ impl Snapshot {
             "Connections without compression contexts of their own, for want of memory",
             |c| &c.contexts_refused,
         )
+    }
+
+    fn log(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let dropped = ConstCounter::new(plugin::dropped_lines());
+        let help = "Lines of guest output dropped because a plugin logged too many";
+        dropped.encode(encoder.encode_descriptor(
+            "guest_log_lines_dropped",
+            help,
+            None,
+            dropped.metric_type(),
+        )?)?;
+        let lost = log::lost();
+        let help = "Lines of the log that found no room in its queue, or that stderr did not take";
+        let mut metric =
+            encoder.encode_descriptor("log_lines_lost", help, None, MetricType::Counter)?;
+        for (reason, count) in [("queue", lost.queue), ("write", lost.write)] {
+            ConstCounter::new(count).encode(metric.encode_family(&[("reason", reason)])?)?;
+        }
+        Ok(())
     }
 
     fn admin_publishes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {

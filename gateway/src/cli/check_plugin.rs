@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::Error;
 use crate::config::{self, Config, PluginLimits};
+use crate::log;
 use crate::plugin::{Engine, Registry};
 use crate::store::Store;
 
@@ -34,11 +35,11 @@ pub fn run(path: &Path) -> Result<(), Error> {
     let generation = registry.plugins()[0].slot().current();
     let generation =
         generation.ok_or_else(|| anyhow!("{path:?} was loaded, but is not in place"))?;
-    println!(
+    super::say(&format!(
         "{} is a plugin: sha256:{}",
         path.display(),
         generation.digest()
-    );
+    ));
     Ok(())
 }
 
@@ -55,7 +56,7 @@ pub(super) struct Bench {
 /// All that the component at `path` needs to be loaded, with nothing granted and default limits.
 pub(super) fn bench(path: &Path) -> Result<Bench, Error> {
     // Its last words, if it panics; what the loader says is said once, below.
-    super::start_log(&config::Log {
+    log::start(&config::Log {
         level: "off,guest=info".to_owned(),
         ..config::Log::default()
     })?;

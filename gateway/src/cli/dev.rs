@@ -12,6 +12,7 @@ use super::Error;
 use super::run;
 use crate::config::{Config, ConfigErrors};
 use crate::console::{About, Console, Traced};
+use crate::log;
 use crate::plugin::builder::{BuildError, Builder, Sources};
 use crate::plugin::{Guest, Registry, Reload, watcher};
 use crate::server::Server;
@@ -24,7 +25,7 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
 pub fn run(folder: &Path, listen: Option<SocketAddr>) -> Result<(), Error> {
     let mut builder = Builder::new(folder).map_err(anyhow::Error::from)?;
     let (config, plugin) = configure(&mut builder, listen)?;
-    super::start_log(&config.log)?;
+    log::start(&config.log)?;
     let runtime = run::runtime()?;
     Ok(runtime.block_on(serve(&builder, config, plugin))?)
 }
@@ -167,7 +168,7 @@ async fn load_others(registry: &Registry, plugin: usize) {
 async fn build(builder: &Builder, console: &Console) -> bool {
     console.building();
     let begun = Instant::now();
-    match builder.build(|line| eprintln!("{line}")).await {
+    match builder.build(log::print).await {
         Ok(_) => {
             console.built(begun.elapsed());
             true
@@ -191,13 +192,16 @@ async fn build(builder: &Builder, console: &Console) -> bool {
 
 fn greet(plugin: &str, address: SocketAddr, about: &About) {
     let About { source, routes } = about;
-    println!("\n  {plugin} on tidegate {}\n", env!("CARGO_PKG_VERSION"));
-    println!("  console  http://{address}/");
-    println!(
-        "  connect  ws://{address}{}",
-        routes.first().map_or("/", String::as_str)
-    );
-    println!("  edit     {source}: a save swaps the code, connections stay\n");
+    let route = routes.first().map_or("/", String::as_str);
+    super::say(&format!(
+        "\n  {plugin} on tidegate {}\n",
+        env!("CARGO_PKG_VERSION")
+    ));
+    super::say(&format!("  console  http://{address}/"));
+    super::say(&format!("  connect  ws://{address}{route}"));
+    super::say(&format!(
+        "  edit     {source}: a save swaps the code, connections stay\n"
+    ));
 }
 
 /// A path as seen from the working folder, where it is inside it.

@@ -1,5 +1,6 @@
 //! `tidegate publish`: a message to a topic of a running gateway, through its admin API.
 
+use crate::supervise;
 use std::io::Read;
 use std::time::Duration;
 
@@ -60,7 +61,10 @@ pub fn run(publish: &Publish) -> Result<(), Error> {
         let sent = tokio::time::timeout(TIMEOUT, send(publish, message)).await;
         sent.with_context(|| format!("{} did not answer within {TIMEOUT:?}", publish.admin))?
     })?;
-    println!("published to {subscribers} of {:?}", publish.topic);
+    super::say(&format!(
+        "published to {subscribers} of {:?}",
+        publish.topic
+    ));
     Ok(())
 }
 
@@ -83,7 +87,7 @@ async fn send(publish: &Publish, message: Bytes) -> anyhow::Result<u32> {
         .await
         .with_context(|| format!("failed to speak to {admin}"))?;
     // It ends with the answer, and what goes wrong with it is in that.
-    tokio::task::spawn_local(connection);
+    supervise::passing("the request", connection);
     let answer = sender.send_request(request(publish, message)?).await;
     let answer = answer.with_context(|| format!("no answer from {admin}: is it an admin API?"))?;
     let status = answer.status();

@@ -13,9 +13,11 @@ use crate::admin::{self, Admin};
 use crate::config::{Config, PluginLimits};
 use crate::counters::Family;
 use crate::hosts::Hosts;
+use crate::log;
 use crate::plugin::{Engine, Guest, Registry, watcher};
 use crate::server::Server;
 use crate::store::Store;
+use crate::supervise;
 
 /// Runs the gateway with the configuration at `path` until SIGTERM or SIGINT.
 pub fn run(
@@ -27,7 +29,7 @@ pub fn run(
         config.server.listen = listen.unwrap_or(config.server.listen);
         config.admin.listen = admin.or(config.admin.listen);
     })?;
-    super::start_log(&config.log)?;
+    log::start(&config.log)?;
     let runtime = runtime()?;
     Ok(runtime.block_on(serve(config))?)
 }
@@ -58,7 +60,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let server = Server::start(listener, config.clone(), registry.clone(), None, Guest::new)
         .context("failed to start the shards")?;
-    println!("listening on http://{}", server.address());
+    super::say(&format!("listening on http://{}", server.address()));
     serve_admin(&config, &server, &registry).await?;
     signals.serve_until_end(&registry).await;
     drain(server, &config).await;
@@ -111,7 +113,7 @@ pub(super) async fn serve_admin(
     })?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    println!("admin on http://{}", listener.local_addr()?);
+    super::say(&format!("admin on http://{}", listener.local_addr()?));
     let closer = server.closer();
     let admin = Admin {
         registry: registry.clone(),
@@ -124,7 +126,7 @@ pub(super) async fn serve_admin(
         hosts: Hosts::new(&config.admin.hosts, !address.ip().is_loopback()),
         publishes: Family::default(),
     };
-    tokio::task::spawn_local(admin::serve(listener, Rc::new(admin)));
+    supervise::lasting("admin", admin::serve(listener, Rc::new(admin)));
     Ok(())
 }
 
@@ -164,7 +166,7 @@ impl Signals {
                     let registry = registry.clone();
                     // In a task of its own: a load that takes long must not keep a signal waiting.
                     // A refusal is in the log and the plugin's status.
-                    tokio::task::spawn_local(async move { registry.reload_all().await });
+                    supervise::passing("SIGHUP", async move { registry.reload_all().await });
                 }
             }
         }

@@ -184,6 +184,19 @@ pub struct Log {
     pub level: String,
     /// The form of a line. Default `"text"`: people read it first, machines are told to.
     pub format: LogFormat,
+    /// Bytes of lines that may wait for whoever reads stderr, up to 1 GiB. Default `"1MiB"`: some
+    /// thousands of lines, while a collector is restarted or a disk is slow. At the limit lines are
+    /// dropped and counted (`log_lines_lost`), and one line says how many when there is room again:
+    /// nothing waits for the log.
+    #[serde(deserialize_with = "units::size::<_, 65_536, 1_073_741_824>")]
+    pub queue: usize,
+    /// Lines that one source may log in a second, 1 to 1 000 000: what a plugin's guests print and
+    /// log, and on each shard the failures of a plugin's handlers. Default 100: enough to see what is
+    /// wrong, and half a megabyte a second at most. More are dropped and counted
+    /// (`guest_log_lines_dropped`), failures are counted anyway (`failures`); other sources have their
+    /// own.
+    #[serde(deserialize_with = "units::count::<_, _, 1, 1_000_000>")]
+    pub rate: u32,
 }
 
 impl Default for Log {
@@ -191,6 +204,8 @@ impl Default for Log {
         Self {
             level: "info".to_owned(),
             format: LogFormat::default(),
+            queue: 1 << 20,
+            rate: 100,
         }
     }
 }

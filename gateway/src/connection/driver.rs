@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use super::{Connection, Ended};
 use crate::handler::Handler;
 use crate::shard::{Seat, Shard, Turn};
+use crate::supervise;
 
 /// How many futures' memory is kept for the next ones: as many as are under way at once, which is
 /// one unless handlers wait.
@@ -76,7 +77,7 @@ impl<H: Handler> Driver<H> {
         let seat = connection.events.seat;
         if let Step::Ended(ended) = step {
             let driver = self.clone();
-            tokio::task::spawn_local(async move {
+            supervise::passing("a connection", async move {
                 // Boxed: a task's future is copied when it begins and when it ends.
                 Box::pin(connection.end(ended)).await;
                 driver.places.borrow_mut()[seat.key as usize] = Place::Empty;
@@ -175,7 +176,7 @@ fn begin<H, F>(
         Poll::Pending => {
             let driver = driver.clone();
             driver.shard.hold_pulse(seat);
-            tokio::task::spawn_local(async move {
+            supervise::passing("a connection", async move {
                 if let Some(future) = place.as_mut().as_pin_mut() {
                     let (connection, step) = future.await;
                     driver.shard.release_pulse(seat);

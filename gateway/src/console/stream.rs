@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{Console, Report};
 use crate::plugin::Notice;
+use crate::supervise;
 
 /// A quiet stream gets a comment this often: a page that has gone is noticed by the failing write,
 /// and proxies drop streams that are silent for longer.
@@ -46,7 +47,10 @@ pub(super) fn open(console: Arc<Console>) -> Stream {
     // Before the snapshot: what happens in between is told twice rather than never.
     let (notices, reports) = (console.registry.notices(), console.reports.subscribe());
     let first = [RETRY.as_bytes(), &encode(&console.hello())].concat();
-    tokio::spawn(follow(console, notices, reports, sender, first.into()));
+    supervise::passing(
+        "a page of the console",
+        follow(console, notices, reports, sender, first.into()),
+    );
     Stream(receiver)
 }
 

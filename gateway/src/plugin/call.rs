@@ -11,6 +11,7 @@ use wasmtime::{Store, Trap};
 use super::context::{Context, MemoryExceeded};
 use super::contract::{Export, Signature};
 use super::pace::Pace;
+use crate::excerpt;
 use crate::handler::Failure;
 
 /// Calls the guest within a budget of its own time and the plugin's `wait` for host functions.
@@ -91,7 +92,7 @@ impl Interrupted {
                 "the guest and the host functions it called ran longer than {time:?}: raise `limits.{key}` of the plugin if they have to"
             )),
             Some(trap) => Failure::Trap(trap.to_string()),
-            None => Failure::Trap(error.root_cause().to_string()),
+            None => Failure::Trap(excerpt::cut(error.root_cause().to_string())),
         }
     }
 }

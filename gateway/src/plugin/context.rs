@@ -84,7 +84,7 @@ impl Context {
         http.set_field_size_limit(FIELDS_MAX);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
-        let log = GuestLog::new(generation.plugin(), generation.number());
+        let log = GuestLog::new(generation);
         Self {
             event: Some(Box::default()),
             batch: Progress::Ended,

@@ -1,5 +1,6 @@
 //! The engine all plugins share: wasmtime's settings, the clock of deadlines and the linker.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -11,6 +12,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use super::context::Context;
 use super::contract::ContractError;
 use super::{host, keyvalue, logging, outgoing};
+use crate::supervise;
 
 /// The clock of deadlines: a guest that runs is looked at this often, and then lets others run.
 /// Finer would cost more than it gives: 1 ms is a fiftieth of the default deadline.
@@ -47,7 +49,7 @@ impl Engine {
         host::add_to_linker(&mut linker)?;
         keyvalue::add_to_linker(&mut linker)?;
         outgoing::add_to_linker(&mut linker)?;
-        let ticker = Ticker::start(engine.weak());
+        let ticker = Ticker::start(engine.weak())?;
         Ok(Arc::new(Self {
             engine,
             linker,
@@ -129,7 +131,7 @@ struct Ticker {
 }
 
 impl Ticker {
-    fn start(engine: wasmtime::EngineWeak) -> Self {
+    fn start(engine: wasmtime::EngineWeak) -> io::Result<Self> {
         let (stop, stopped) = channel::<()>();
         let tick = move || {
             while let (Err(RecvTimeoutError::Timeout), Some(engine)) =
@@ -137,14 +139,12 @@ impl Ticker {
             {
                 engine.increment_epoch();
             }
+            Ok(())
         };
-        let thread = std::thread::Builder::new()
-            .name("ticker".to_owned())
-            .spawn(tick);
-        Self {
+        Ok(Self {
             stop: Some(stop),
-            thread: thread.ok(),
-        }
+            thread: Some(supervise::thread("ticker", tick)?),
+        })
     }
 }
 
@@ -152,7 +152,7 @@ impl Drop for Ticker {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // It ends within a tick; a panic in it has been reported already.
+            // It ends within a tick, and not by a panic.
             let _ = thread.join();
         }
     }

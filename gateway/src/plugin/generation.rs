@@ -15,6 +15,7 @@ use super::instance::{Instance, StartError};
 use super::namespace::Namespace;
 use crate::config::{OnRefusedState, PluginGrants, PluginLimits};
 use crate::handler::Failure;
+use crate::log::Rate;
 use crate::store::Store;
 
 /// What identifies a plugin to its generations.
@@ -36,6 +37,8 @@ pub struct Identity {
     pub store: Arc<Store>,
     /// What becomes of a connection whose state it refuses.
     pub on_refused_state: OnRefusedState,
+    /// What all its instances together may log.
+    pub log_rate: Arc<Rate>,
 }
 
 /// One load of a plugin.
@@ -121,6 +124,11 @@ impl Generation {
     /// The plugin's name.
     pub fn plugin(&self) -> &Arc<str> {
         &self.identity.name
+    }
+
+    /// What all instances of its plugin together may log.
+    pub(super) fn log_rate(&self) -> &Arc<Rate> {
+        &self.identity.log_rate
     }
 
     /// The plugin's index in the configuration.

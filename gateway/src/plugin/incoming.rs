@@ -63,7 +63,7 @@ pub(super) async fn respond(
         });
         called.await?;
     }
-    let response = reply.finish().map_err(Failure::Handler)?;
+    let response = reply.finish().map_err(Failure::of_handler)?;
     let cost = store.data().event().effects.cost() + response.body().len();
     match cost > max {
         true => Err(Failure::Handler(too_large(max))),

@@ -126,7 +126,7 @@ impl Instance {
         };
         let budget = Budget::of(self.store.data().limits.load, "load");
         let (result,) = call::<OnLoad>(&mut self.store, export, (), budget, &self.pace).await?;
-        result.map_err(Failure::Handler)
+        result.map_err(Failure::of_handler)
     }
 
     /// What the plugin says of its messages, if it says anything.
@@ -174,7 +174,7 @@ impl Instance {
         let params = (connection, request);
         let (result,) =
             call::<OnOpen>(&mut self.store, &self.on_open, params, budget, &self.pace).await?;
-        result.map_err(Failure::Handler)
+        result.map_err(Failure::of_handler)
     }
 
     pub(super) async fn on_message(
@@ -192,7 +192,7 @@ impl Instance {
             &self.pace,
         )
         .await?;
-        result.map_err(Failure::Handler)
+        result.map_err(Failure::of_handler)
     }
 
     /// Whether it takes several messages in one call.
@@ -214,7 +214,7 @@ impl Instance {
         let params = (connection, &messages.payloads[..], &messages.ends[..]);
         let called = call::<OnMessages>(&mut self.store, export, params, budget, &self.pace).await;
         let result = match called {
-            Ok((result,)) => result.map_err(Failure::Handler),
+            Ok((result,)) => result.map_err(Failure::of_handler),
             Err(failure) => Err(failure),
         };
         let is_under_way = self.store.data_mut().end_batch();
@@ -246,7 +246,7 @@ impl Instance {
             call::<MigrateState>(&mut self.store, export, params, budget, &self.pace).await;
         self.store.data_mut().event_mut().discard();
         let (result,) = called?;
-        result.map_err(Failure::Handler)
+        result.map_err(Failure::of_handler)
     }
 
     pub(super) async fn on_drain(&mut self, connection: u64) -> Result<(), Failure> {
@@ -256,7 +256,7 @@ impl Instance {
         let budget = self.store.data().budget;
         let (result,) =
             call::<OnDrain>(&mut self.store, export, (connection,), budget, &self.pace).await?;
-        result.map_err(Failure::Handler)
+        result.map_err(Failure::of_handler)
     }
 
     pub(super) async fn on_timer(
@@ -271,7 +271,7 @@ impl Instance {
         let params = (connection, name);
         let (result,) =
             call::<OnTimer>(&mut self.store, export, params, budget, &self.pace).await?;
-        result.map_err(Failure::Handler)
+        result.map_err(Failure::of_handler)
     }
 
     /// Tells the guest of a change in a bucket that it watches, if it exports the watcher.
@@ -304,7 +304,7 @@ impl Instance {
         let params = (connection, cause);
         let (result,) =
             call::<OnClose>(&mut self.store, &self.on_close, params, budget, &self.pace).await?;
-        result.map_err(Failure::Handler)
+        result.map_err(Failure::of_handler)
     }
 }
 

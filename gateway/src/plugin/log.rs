@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
@@ -14,23 +13,21 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::contract::Level;
+use super::generation::Generation;
+use crate::excerpt::EXCERPT_MAX;
+use crate::log::Rate;
 use crate::message::ConnectionId;
 
-/// A longer line is cut: one event should not fill the log's disk.
-const LINE_MAX: usize = 4096;
+/// A longer line is cut.
+const LINE_MAX: usize = EXCERPT_MAX;
 /// A longer context is cut: it is a name.
 const CONTEXT_MAX: usize = 256;
 /// No connection has this id.
 const NONE: u64 = 0;
-/// Lines an instance may log per [`WINDOW`]; more are dropped and counted. A guest that logs each
-/// of its messages costs more than the messages do.
-const LINES_MAX: u32 = 100;
-const WINDOW: Duration = Duration::from_secs(1);
-
 /// Guest log lines dropped in the whole process, for the metrics.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Guest log lines dropped so far because an instance logged too many.
+/// Guest log lines dropped so far because a plugin logged too many.
 pub fn dropped_lines() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
@@ -45,27 +42,20 @@ struct Log {
     /// The connection of the event that is being handled, or [`NONE`].
     connection: AtomicU64,
     /// The line that is being written. A std mutex: it is held while bytes are copied.
-    line: Mutex<Line>,
-}
-
-struct Line {
-    bytes: Vec<u8>,
-    lines: u32,
-    window: Instant,
+    line: Mutex<Vec<u8>>,
+    /// What the plugin may log, all its instances together: a guest that logs each of its messages
+    /// costs more than the messages do.
+    rate: Arc<Rate>,
 }
 
 impl GuestLog {
-    pub(super) fn new(plugin: &Arc<str>, generation: u64) -> Self {
-        let line = Line {
-            bytes: Vec::new(),
-            lines: 0,
-            window: Instant::now(),
-        };
+    pub(super) fn new(generation: &Generation) -> Self {
         Self(Arc::new(Log {
-            plugin: plugin.clone(),
-            generation,
+            plugin: generation.plugin().clone(),
+            generation: generation.number(),
             connection: AtomicU64::new(NONE),
-            line: Mutex::new(line),
+            line: Mutex::default(),
+            rate: generation.log_rate().clone(),
         }))
     }
 
@@ -79,9 +69,8 @@ impl GuestLog {
     pub(super) fn message(&self, level: Level, context: &str, message: &str) {
         let message = &message[..message.floor_char_boundary(LINE_MAX)];
         let context = &context[..context.floor_char_boundary(CONTEXT_MAX)];
-        let mut line = self.0.line.lock().unwrap_or_else(PoisonError::into_inner);
         for text in message.trim_end().split('\n') {
-            if line.has_room() {
+            if self.0.has_room() {
                 self.0.write(level, context, text);
             }
         }
@@ -94,39 +83,33 @@ impl GuestLog {
                 Some(text) => (text, true),
                 None => (part, false),
             };
-            let room = LINE_MAX.saturating_sub(line.bytes.len());
-            line.bytes.extend_from_slice(&text[..text.len().min(room)]);
+            let room = LINE_MAX.saturating_sub(line.len());
+            line.extend_from_slice(&text[..text.len().min(room)]);
             if ends {
                 self.end_line(&mut line);
             }
         }
     }
 
-    fn end_line(&self, line: &mut Line) {
-        if line.has_room() {
-            let text = String::from_utf8_lossy(&line.bytes);
-            self.0.write(Level::Info, "", &text);
+    fn end_line(&self, line: &mut Vec<u8>) {
+        if self.0.has_room() {
+            self.0
+                .write(Level::Info, "", &String::from_utf8_lossy(line));
         }
-        line.bytes.clear();
+        line.clear();
     }
 }
 
-impl Line {
+impl Log {
     /// Whether one more line may be logged now; counts one that may not.
-    fn has_room(&mut self) -> bool {
-        if self.window.elapsed() >= WINDOW {
-            (self.lines, self.window) = (0, Instant::now());
-        }
-        self.lines += 1;
-        let has_room = self.lines <= LINES_MAX;
+    fn has_room(&self) -> bool {
+        let has_room = self.rate.admits();
         if !has_room {
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
         has_room
     }
-}
 
-impl Log {
     fn write(&self, level: Level, context: &str, text: &str) {
         let id = self.connection.load(Ordering::Relaxed);
         let connection = (id != NONE).then_some(id);
@@ -162,8 +145,8 @@ pub(super) fn is_enabled(level: Level) -> bool {
 impl Drop for Log {
     fn drop(&mut self) {
         let line = self.line.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let bytes = std::mem::take(&mut line.bytes);
-        if !bytes.is_empty() {
+        let bytes = std::mem::take(line);
+        if !bytes.is_empty() && self.has_room() {
             self.write(Level::Info, "", &String::from_utf8_lossy(&bytes));
         }
     }

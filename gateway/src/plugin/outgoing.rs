@@ -54,6 +54,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<Context>) -> wasmtime::Result<()
 /// Sends the requests of one instance.
 pub(super) struct Outgoing {
     plugin: Arc<str>,
+    /// The same, as an index into the configuration.
+    owner: usize,
     grants: Arc<PluginGrants>,
     limits: Arc<PluginLimits>,
     /// Has a permit for each request that the plugin may have under way on this shard.
@@ -72,6 +74,7 @@ impl Outgoing {
     pub(super) fn new(generation: &Generation, requests: Arc<Semaphore>) -> Self {
         Self {
             plugin: generation.plugin().clone(),
+            owner: generation.owner(),
             grants: generation.grants().clone(),
             limits: generation.limits().clone(),
             requests,
@@ -118,7 +121,8 @@ impl Outgoing {
     fn refuse(&self, refused: Refused) -> Error {
         drop(Outcome::new(refused.result()));
         // A guest can be refused at any rate.
-        if shard::with_current(|shard| shard.is_none_or(|shard| shard.may_log_failure())) {
+        if shard::with_current(|shard| shard.is_none_or(|shard| shard.may_log_failure(self.owner)))
+        {
             tracing::warn!(
                 plugin = &*self.plugin,
                 "outgoing HTTP request refused: {refused}"

@@ -18,6 +18,7 @@ use super::generation::{Digest, Generation};
 use super::load::{LoadError, Maker};
 use crate::config::{self, Config, SharedTopic};
 use crate::store::Store;
+use crate::supervise;
 
 use loader::{Load, Loader, Outcome};
 
@@ -125,18 +126,17 @@ impl Registry {
             .build()?;
         let maker = Maker::new(engine, program.to_owned(), &config.engine);
         let of = Arc::downgrade(&registry);
-        std::thread::Builder::new()
-            .name("loader".to_owned())
-            .spawn(move || {
-                super::engine::lower_priority();
-                let loader = Loader {
-                    maker,
-                    registry: of,
-                };
-                tokio::task::LocalSet::new().block_on(&runtime, loader.run(waiting));
-                // A read that hangs is not waited for.
-                runtime.shutdown_background();
-            })?;
+        supervise::thread("loader", move || {
+            super::engine::lower_priority();
+            let loader = Loader {
+                maker,
+                registry: of,
+            };
+            tokio::task::LocalSet::new().block_on(&runtime, loader.run(waiting));
+            // A read that hangs is not waited for.
+            runtime.shutdown_background();
+            Ok(())
+        })?;
         Ok(registry)
     }
 

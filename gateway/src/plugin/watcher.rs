@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::registry::{Registry, ReloadError};
 use super::stamp::Stamp;
+use crate::supervise;
 
 mod folders;
 
@@ -57,17 +58,16 @@ pub fn watch(registry: &Arc<Registry>) -> io::Result<Watch> {
     // What changes once this has returned must be noticed, so each file is looked at before.
     let looks = watched.len();
     let (looked, has_looked) = std::sync::mpsc::channel();
-    std::thread::Builder::new()
-        .name("watcher".to_owned())
-        .spawn(move || {
-            let work = async move {
-                follow_all(&registry, &watched, &looked);
-                // What ends is the sender's life.
-                let _ = stopped.await;
-            };
-            tokio::task::LocalSet::new().block_on(&runtime, work);
-            runtime.shutdown_background();
-        })?;
+    supervise::thread("watcher", move || {
+        let work = async move {
+            follow_all(&registry, &watched, &looked);
+            // What ends is the sender's life.
+            let _ = stopped.await;
+        };
+        tokio::task::LocalSet::new().block_on(&runtime, work);
+        runtime.shutdown_background();
+        Ok(())
+    })?;
     let deadline = std::time::Instant::now() + FIRST_LOOK;
     for _ in 0..looks {
         let left = deadline.saturating_duration_since(std::time::Instant::now());
@@ -101,7 +101,10 @@ fn follow_all(registry: &Arc<Registry>, plugins: &[usize], looked: &std::sync::m
             poll: plugin.poll(),
             is_covered: true,
         };
-        tokio::task::spawn_local(follow(registry.clone(), index, file, looked.clone()));
+        supervise::lasting(
+            "watcher",
+            follow(registry.clone(), index, file, looked.clone()),
+        );
     }
 }
 

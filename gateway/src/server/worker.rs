@@ -24,6 +24,7 @@ use crate::labels::RefusalReason;
 use crate::outbox::HIGH_WATER;
 use crate::plugin::{Notice, Pool};
 use crate::shard::{Link, Mail, Mailbox, Shard};
+use crate::supervise;
 
 /// After a failed accept (no file descriptors left, mostly) the next try waits this long.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -39,36 +40,28 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H>(
     counters: Arc<Counters>,
     mailbox: Mailbox,
     listener: Option<TcpListener>,
-) {
+) -> supervise::End {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default());
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return tracing::error!(shard = index, "failed to start a runtime: {error}"),
-    };
+    let runtime = runtime.map_err(|error| format!("failed to start a runtime: {error}"))?;
     runtime.block_on(async {
         let (links, directory) = (plan.links.clone(), plan.directory.clone());
         let (pending, oversize) = (plan.pending.clone(), plan.oversize.clone());
         let shard = Shard::new(index, links, directory, pending, oversize, counters);
-        let shard = match shard {
-            Ok(shard) => shard,
-            Err(error) => {
-                return tracing::error!(shard = index, "failed to watch sockets: {error}");
-            }
-        };
+        let shard = shard.map_err(|error| format!("failed to watch sockets: {error}"))?;
         shard.start();
         let pools: Vec<_> = plan.registry.plugins().iter().map(Pool::new).collect();
         let driver = Driver::new(shard);
-        tokio::task::spawn_local(connection::drive(driver.clone()));
+        supervise::lasting("turns", connection::drive(driver.clone()));
         for (owner, pool) in pools.iter().enumerate() {
             let shard = driver.shard();
             if shard.is_home(owner) {
                 let handler = (plan.handler)(shard.clone(), vec![pool.clone()]);
                 let lone = Lone::new(shard.clone(), handler, owner);
-                tokio::task::spawn_local(lone.clone().tend_timers());
+                supervise::lasting("a plugin's timers", lone.clone().tend_timers());
                 if let Some(changes) = plan.registry.store().changes(owner) {
-                    tokio::task::spawn_local(lone.tell_changes(changes.clone()));
+                    supervise::lasting("a plugin's changes", lone.tell_changes(changes.clone()));
                 }
             }
         }
@@ -78,9 +71,10 @@ pub(super) fn run<H: Handler, F: Fn(Rc<Shard>, Vec<Rc<Pool>>) -> H>(
             descriptors: plan.descriptors,
             unacknowledged: plan.config.server.unacknowledged,
         };
-        tokio::task::spawn_local(tidy(plan.registry.notices(), pools));
+        supervise::lasting("tidying pools", tidy(plan.registry.notices(), pools));
         serve(site, door, plan.links.clone(), mailbox, listener).await;
-    });
+        Ok(())
+    })
 }
 
 /// Reads the shard's mail until it has drained.
@@ -92,7 +86,10 @@ async fn serve<H: Handler>(
     listener: Option<TcpListener>,
 ) {
     let accepting = listener.map(|listener| {
-        tokio::task::spawn_local(accept(listener, site.clone(), links, door.clone()))
+        supervise::lasting(
+            "accept",
+            accept(listener, site.clone(), links, door.clone()),
+        )
     });
     let drained = Rc::new(Notify::new());
     let mut taken = 0;
@@ -123,7 +120,7 @@ async fn serve<H: Handler>(
                     accepting.abort();
                 }
                 let (site, drained) = (site.clone(), drained.clone());
-                tokio::task::spawn_local(async move {
+                supervise::passing("drain", async move {
                     drain(&site, window, deadline).await;
                     drained.notify_one();
                 });
@@ -207,7 +204,7 @@ impl Door {
         };
         self.prepare(&socket);
         let served = super::http::serve(site.clone(), places, socket, peer);
-        tokio::task::spawn_local(served);
+        supervise::passing("a request", served);
     }
 
     fn prepare(&self, socket: &TcpStream) {

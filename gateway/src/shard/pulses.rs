@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Seat, Shard};
 use crate::close::CloseCause;
 use crate::heartbeat::{Due, Millis};
+use crate::log::Rate;
 use crate::progress::Intake;
 
 /// How often the coarse clock moves and due heartbeats are looked at. Timeouts are late by up to
@@ -83,6 +84,7 @@ impl Shard {
 pub(super) async fn run(shard: Rc<Shard>) {
     let mut tick = tokio::time::interval(SWEEP);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let told = Rate::new(1);
     loop {
         tick.tick().await;
         shard.now.set(shard.started.elapsed().as_millis() as Millis);
@@ -91,6 +93,8 @@ pub(super) async fn run(shard: Rc<Shard>) {
             tokio::task::yield_now().await;
         }
         shard.end_delays();
-        shard.count_unlogged_failures();
+        if told.admits() {
+            shard.tell_unlogged_failures();
+        }
     }
 }

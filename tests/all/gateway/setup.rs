@@ -126,15 +126,22 @@ impl Setup {
 
     /// Starts the gateway; returns when it is ready.
     pub async fn start(self) -> Gateway {
+        self.start_on(Stdio::piped()).await
+    }
+
+    /// Starts the gateway with another stderr than one that the test reads as the log.
+    pub async fn start_on(self, stderr: Stdio) -> Gateway {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let mut child = self
             .command(&folder)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .expect("the gateway can be run");
         let log = Arc::new(Mutex::new(String::new()));
-        collect(child.stderr.take().expect("it is piped"), log.clone());
+        if let Some(stderr) = child.stderr.take() {
+            collect(stderr, log.clone());
+        }
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let mut address = |what: &str| {
             let line = lines.next().and_then(Result::ok);

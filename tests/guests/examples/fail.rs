@@ -1,4 +1,4 @@
-//! Does everything an event can do and then fails, on "fail", panics, on "trap", loops forever, on "spin", or does
+//! Does everything an event can do and then fails, on "fail", fails with a text, on "say TEXT", panics, on "trap", loops forever, on "spin", or does
 //! nothing of it, on "succeed". On "state" sends its state, on "count" the number of subscribers of "late". All
 //! connections are subscribed to "fail".
 
@@ -16,6 +16,9 @@ impl Handler for Fail {
             Some("fail") => {
                 do_everything(connection)?;
                 return Err(tidegate_sdk::error!("failed as asked"));
+            }
+            Some(text) if text.starts_with("say ") => {
+                return Err(tidegate_sdk::error!("{}", text.trim_start_matches("say ")));
             }
             Some("trap") => {
                 do_everything(connection)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::{BuildError, TARGET, tool};
+use crate::log;
 
 /// Installs the target for plugins unless it is there, for the toolchain that `folder` uses. The error says
 /// what to run when that fails.
@@ -13,7 +14,9 @@ pub fn ensure_target(folder: &Path) -> Result<(), BuildError> {
         return Ok(());
     }
     // It downloads some 20 MB. Its progress is for the terminal, so it goes there.
-    eprintln!("installing the target {TARGET}: rustup target add {TARGET}");
+    log::print(&format!(
+        "installing the target {TARGET}: rustup target add {TARGET}"
+    ));
     let status = tool("rustup", folder)
         .args(["target", "add", TARGET])
         .stdin(Stdio::null())

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::{Notice, Plugin, Registry, Reload};
 use crate::plugin::generation::Generation;
 use crate::plugin::load::{LoadError, Maker};
+use crate::supervise;
 
 /// What a load came to; whoever asked for it while it waited has the same answer.
 pub(super) type Outcome = Result<Reload, Arc<LoadError>>;
@@ -35,7 +36,11 @@ impl Loader {
         for (index, waiting) in plugins.into_iter().enumerate() {
             tasks.spawn_local(loader.clone().serve(index, waiting));
         }
-        while tasks.join_next().await.is_some() {}
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                supervise::die("loads of a plugin", &error.to_string());
+            }
+        }
     }
 
     async fn serve(self: Rc<Self>, index: usize, mut waiting: mpsc::Receiver<Load>) {

@@ -83,6 +83,7 @@ impl Plugin {
                 settings: Arc::new(config.config.clone()),
                 store,
                 on_refused_state: config.on_refused_state,
+                log_rate: Arc::default(),
             },
             path: config.path.clone(),
             watched: config.watch,

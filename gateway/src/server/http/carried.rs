@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::supervise;
+
 /// A future that is carried to its end: dropped before, it goes on as a task of its own. A guest's
 /// call must not be dropped half-way, and its effects are not only for the client who asked.
 pub(super) struct Carried<F: Future + 'static>(Option<Pin<Box<F>>>);
@@ -28,10 +30,8 @@ impl<F: Future + 'static> Future for Carried<F> {
 impl<F: Future + 'static> Drop for Carried<F> {
     fn drop(&mut self) {
         if let Some(future) = self.0.take() {
-            tokio::task::spawn_local(async move {
-                // Nobody is left to hear of it.
-                let _ = future.await;
-            });
+            // Nobody is left to hear of what it comes to.
+            supervise::passing("a request whose client has left", future);
         }
     }
 }

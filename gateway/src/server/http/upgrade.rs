@@ -20,6 +20,7 @@ use crate::console::Body;
 use crate::handler::Handler;
 use crate::server::patience::Patient;
 use crate::server::site::Site;
+use crate::supervise;
 
 /// Answers an upgrade, and opens the connection behind the answer.
 pub(super) async fn upgrade<H: Handler>(
@@ -45,7 +46,7 @@ pub(super) async fn upgrade<H: Handler>(
     let response = switching_protocols(&key, &granted.consent.accept, agreement.as_ref());
     held.is_granted.store(true, Ordering::Relaxed);
     let (site, places) = (site.clone(), held.places.take());
-    tokio::task::spawn_local(async move {
+    supervise::passing("an upgrade", async move {
         let Consent {
             accept,
             request,

@@ -131,6 +131,11 @@ impl Store {
         self.changes.get(&owner)
     }
 
+    /// Why nothing can be written just now, if that is so. It is tried again by itself.
+    pub fn failure(&self) -> Option<Arc<str>> {
+        self.shared.journal.as_ref()?.failure()
+    }
+
     /// Commits what is waiting and closes the file; every write after it is refused.
     pub fn close(&self) {
         if let Some(writer) = &self.writer {

@@ -3,7 +3,7 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `GET /healthz` | 200 while the process lives |
-//! | `GET /readyz` | 200 when every plugin has a generation, 503 before and while draining |
+//! | `GET /readyz` | 200 when every plugin has a generation; 503 with the reason before, while draining, and while the store can't be written |
 //! | `GET /metrics` | Prometheus text |
 //! | `GET /plugins` | every plugin: generation, digest, history, last error |
 //! | `GET /plugins/{name}` | one |
@@ -177,6 +177,9 @@ fn authorize(admin: &Admin, headers: &HeaderMap) -> Result<(), Answer> {
 fn ready(admin: &Admin) -> Answer {
     if admin.is_draining() {
         return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    if let Some(failure) = admin.registry.store().failure() {
+        return text(StatusCode::SERVICE_UNAVAILABLE, format!("{failure}\n"));
     }
     let waiting = admin
         .registry

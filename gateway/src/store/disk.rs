@@ -1,5 +1,7 @@
 //! The file in which a store is kept: a redb database with a table for each bucket.
 
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,8 +25,20 @@ const CACHE: usize = 16 << 20;
 
 /// The file in which a store is kept.
 pub(super) struct Disk {
-    database: Database,
-    path: PathBuf,
+    /// None after a failure, until it is opened again.
+    database: Option<Database>,
+    file: Origin,
+}
+
+/// Where a database comes from, when it has to be opened again.
+enum Origin {
+    File {
+        path: PathBuf,
+        /// Device and inode: another file in its place does not hold what memory does.
+        identity: (u64, u64),
+    },
+    #[cfg(test)]
+    Backend(Box<dyn Fn() -> Result<Database, redb::Error> + Send>),
 }
 
 /// Why a store's file can't be used. It is as it was.
@@ -87,10 +101,22 @@ impl Disk {
                 });
             }
         }
-        let database = redb::Builder::new().set_cache_size(CACHE).create(path);
+        // What clients have said is not for every user of the machine.
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path);
+        let opened = file.and_then(|file| Ok((identity(&file)?, file)));
+        let (identity, file) = opened.map_err(|error| explain(path, error.into()))?;
         let disk = Self {
-            database: database.map_err(|error| explain(path, error.into()))?,
-            path: path.to_owned(),
+            database: Some(begin(file).map_err(|error| explain(path, error))?),
+            file: Origin::File {
+                path: path.to_owned(),
+                identity,
+            },
         };
         match disk.format().map_err(|error| explain(path, error))? {
             Ok(FORMAT_NOW) => Ok(disk),
@@ -101,9 +127,36 @@ impl Disk {
         }
     }
 
+    /// Opens the file once more, after it has failed: redb takes nothing from one that has.
+    pub(super) fn reopen(&mut self) -> Result<(), redb::Error> {
+        // Before, for it holds the file's lock.
+        self.database = None;
+        self.database = Some(match &self.file {
+            Origin::File {
+                path,
+                identity: known,
+            } => {
+                let file = File::options().read(true).write(true).open(path)?;
+                if identity(&file)? != *known || file.metadata()?.len() == 0 {
+                    let why =
+                        "the store's file is not the one that was opened: restart to read this one";
+                    return Err(std::io::Error::other(why).into());
+                }
+                begin(file)?
+            }
+            #[cfg(test)]
+            Origin::Backend(open) => open()?,
+        });
+        Ok(())
+    }
+
+    fn database(&self) -> Result<&Database, redb::Error> {
+        self.database.as_ref().ok_or(redb::Error::PreviousIo)
+    }
+
     /// The file's format, which an empty file is given; else the names of its tables.
     fn format(&self) -> Result<Result<u64, String>, redb::Error> {
-        let read = self.database.begin_read()?;
+        let read = self.database()?.begin_read()?;
         let tables: Vec<_> = read
             .list_tables()?
             .map(|table| table.name().to_owned())
@@ -115,7 +168,7 @@ impl Disk {
             });
         }
         drop(read);
-        let write = self.database.begin_write()?;
+        let write = self.database()?.begin_write()?;
         write.open_table(ABOUT)?.insert(FORMAT, FORMAT_NOW)?;
         write.commit()?;
         Ok(Ok(FORMAT_NOW))
@@ -124,12 +177,12 @@ impl Disk {
     /// All entries of a bucket.
     pub(super) fn load(&self, bucket: &str) -> Result<Vec<Stored>, OpenError> {
         self.read(bucket)
-            .map_err(|error| explain(&self.path, error))
+            .map_err(|error| explain(self.path(), error))
     }
 
     fn read(&self, bucket: &str) -> Result<Vec<Stored>, redb::Error> {
         let name = table_name(bucket);
-        let table = match self.database.begin_read()?.open_table(Table::new(&name)) {
+        let table = match self.database()?.begin_read()?.open_table(Table::new(&name)) {
             Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
             table => table?,
         };
@@ -148,7 +201,7 @@ impl Disk {
 
     /// Commits writes in their order, all or none. Returns when they are safe on disk.
     pub(super) fn commit(&self, writes: &[Write]) -> Result<(), redb::Error> {
-        let transaction = self.database.begin_write()?;
+        let transaction = self.database()?.begin_write()?;
         // A table is opened once for the writes of a bucket that follow each other.
         for same in writes.chunk_by(|a, b| Arc::ptr_eq(&a.bucket, &b.bucket)) {
             let name = table_name(same[0].bucket.name());
@@ -167,16 +220,35 @@ impl Disk {
         Ok(transaction.commit()?)
     }
 
-    /// The database of a backend, for tests of failing disks.
+    fn path(&self) -> &Path {
+        match &self.file {
+            Origin::File { path, .. } => path,
+            #[cfg(test)]
+            Origin::Backend(_) => Path::new("test"),
+        }
+    }
+
+    /// The database that `open` opens, now and after each failure, for tests of failing disks.
     #[cfg(test)]
-    pub(super) fn with(database: Database) -> Self {
+    pub(super) fn with(open: impl Fn() -> Result<Database, redb::Error> + Send + 'static) -> Self {
         let disk = Self {
-            database,
-            path: PathBuf::from("test"),
+            database: Some(open().unwrap()),
+            file: Origin::Backend(Box::new(open)),
         };
         disk.format().unwrap().unwrap();
         disk
     }
+}
+
+/// The database in a file; an empty one is made one.
+fn begin(file: File) -> Result<Database, redb::Error> {
+    let database = redb::Builder::new().set_cache_size(CACHE).create_file(file);
+    Ok(database?)
+}
+
+fn identity(file: &File) -> std::io::Result<(u64, u64)> {
+    let metadata = file.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 fn table_name(bucket: &str) -> String {

@@ -57,6 +57,11 @@ impl Entries {
         (!self.is_expired(entry, now)).then_some(entry)
     }
 
+    /// The entry of a key, expired or not.
+    pub(super) fn held(&self, key: &str) -> Option<&Entry> {
+        self.map.get(key)
+    }
+
     /// Whether a key has an entry, expired or not.
     pub(super) fn holds(&self, key: &str) -> bool {
         self.map.contains_key(key)

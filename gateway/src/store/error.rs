@@ -75,9 +75,12 @@ pub enum StoreError {
         /// Their limit.
         max: usize,
     },
-    /// The file can no longer be written.
-    #[error("nothing can be written any more: {0}")]
+    /// The file can't be written just now; it is tried again by itself.
+    #[error("nothing can be written now: {0}: try again later, and see to the store's disk")]
     Disk(Arc<str>),
+    /// The gateway is ending.
+    #[error("the store is closed: the gateway is shutting down")]
+    Closed,
     /// The value to add to is not a number.
     #[error(
         "the value of {key:?} in bucket {bucket:?} is not a whole number in decimal digits: it can't be incremented"
@@ -126,7 +129,7 @@ impl StoreError {
             Self::StoreSize { .. } => 4,
             Self::Batch { .. } => 5,
             Self::Queue { .. } => 6,
-            Self::Disk(_) => 7,
+            Self::Disk(_) | Self::Closed => 7,
             Self::NotANumber { .. } | Self::Overflow { .. } => 8,
         }
     }

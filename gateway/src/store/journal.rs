@@ -1,16 +1,22 @@
 //! The way of writes to disk. A thread commits what has come since its last commit as one group;
-//! who wrote waits for the commit that holds the write.
+//! who wrote waits for the commit that holds the write. A disk that fails is tried again until it
+//! takes writes; until then they are refused.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::StoreError;
 use super::bucket::{Bucket, Record, Records};
 use super::disk::Disk;
+use crate::supervise;
+
+/// How long after a failure the disk is tried again: soon after it has room, and seldom enough for a
+/// disk that is gone.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What a record costs beside its key and value when it is counted against the queue's limit.
 const RECORD_COST: usize = 128;
@@ -21,7 +27,6 @@ pub(super) struct Journal {
     /// the disk works. Taken with a bucket's lock held, never the other way round.
     queue: Mutex<Queue>,
     filled: Condvar,
-    progress: watch::Sender<Progress>,
     /// Bytes that may wait.
     limit: usize,
     commits: AtomicU64,
@@ -34,29 +39,28 @@ pub(super) struct Write {
     pub(super) records: Records,
 }
 
+/// Writes that are committed together.
 #[derive(Default)]
-struct Queue {
+struct Group {
     writes: Vec<Write>,
-    cost: usize,
-    /// The number of the last write; they count from one.
-    last: u64,
-    /// Why nothing more is taken.
-    ended: Option<Arc<str>>,
+    /// What has become of them, once that is known; whoever wrote waits for it.
+    outcome: watch::Sender<Option<Outcome>>,
 }
 
-#[derive(Debug, Default)]
-struct Progress {
-    /// The last write that is on disk.
-    committed: u64,
-    /// Why none after it will be.
-    ended: Option<Arc<str>>,
+type Outcome = Result<(), Arc<str>>;
+
+#[derive(Default)]
+struct Queue {
+    group: Group,
+    cost: usize,
+    /// Why nothing is taken just now.
+    failed: Option<Arc<str>>,
+    /// No more is taken for ever.
+    closed: bool,
 }
 
 /// Room for one write. The journal takes no other meanwhile.
-pub(super) struct Admission<'a> {
-    journal: &'a Journal,
-    queue: MutexGuard<'a, Queue>,
-}
+pub(super) struct Admission<'a>(MutexGuard<'a, Queue>);
 
 /// A write that is there for everybody who reads, but perhaps not on disk yet.
 #[derive(Debug)]
@@ -70,28 +74,19 @@ pub enum Pending {
 
 /// The commit that a write waits for.
 #[derive(Debug)]
-pub struct Commit {
-    write: u64,
-    progress: watch::Receiver<Progress>,
-}
+pub struct Commit(watch::Receiver<Option<Outcome>>);
 
 impl Pending {
     /// Waits until the write is safe on disk. After an error it is undone.
     pub async fn done(self) -> Result<(), StoreError> {
-        let Self::Waits(Commit {
-            write,
-            mut progress,
-        }) = self
-        else {
+        let Self::Waits(Commit(mut outcome)) = self else {
             return Ok(());
         };
-        let has_ended =
-            |progress: &Progress| progress.committed >= write || progress.ended.is_some();
-        let progress = progress.wait_for(has_ended).await.ok();
-        let ended = progress
-            .filter(|progress| progress.committed < write)
-            .and_then(|progress| progress.ended.clone());
-        ended.map_or(Ok(()), |why| Err(StoreError::Disk(why)))
+        match outcome.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(outcome)) => outcome.clone().map_err(StoreError::Disk),
+            // The thread is gone, and the process with it.
+            Ok(None) | Err(_) => Err(StoreError::Disk("nobody writes it any more".into())),
+        }
     }
 }
 
@@ -101,7 +96,6 @@ impl Journal {
         Arc::new(Self {
             queue: Mutex::default(),
             filled: Condvar::new(),
-            progress: watch::Sender::default(),
             limit,
             commits: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -111,16 +105,16 @@ impl Journal {
     /// Asks for room for one write.
     pub(super) fn admit(&self) -> Result<Admission<'_>, StoreError> {
         let queue = self.queue();
-        if let Some(why) = &queue.ended {
+        if queue.closed {
+            return Err(StoreError::Closed);
+        }
+        if let Some(why) = &queue.failed {
             return Err(StoreError::Disk(why.clone()));
         }
         if queue.cost >= self.limit {
             return Err(StoreError::Queue { max: self.limit });
         }
-        Ok(Admission {
-            journal: self,
-            queue,
-        })
+        Ok(Admission(queue))
     }
 
     /// Wakes the thread that commits.
@@ -134,55 +128,105 @@ impl Journal {
         (count(&self.commits), count(&self.failures))
     }
 
-    /// Commits until it is ended.
-    fn run(&self, disk: &Disk) {
-        while let Some((group, last)) = self.next_group() {
-            match disk.commit(&group) {
+    /// Why nothing is taken just now, if that is so.
+    pub(super) fn failure(&self) -> Option<Arc<str>> {
+        self.queue().failed.clone()
+    }
+
+    /// Commits until it is closed.
+    fn run(&self, mut disk: Disk) {
+        while let Some(group) = self.next_group() {
+            match disk.commit(&group.writes) {
                 Ok(()) => {
                     self.commits.fetch_add(1, Ordering::Relaxed);
-                    self.progress
-                        .send_modify(|progress| progress.committed = last);
+                    group.outcome.send_replace(Some(Ok(())));
                 }
-                Err(error) => return self.fail(&error.to_string(), group),
+                Err(error) => {
+                    let torn = self.fail(&error.to_string(), group);
+                    if !self.recover(&mut disk, &torn) {
+                        return;
+                    }
+                }
             }
         }
     }
 
-    /// All that waits, and the number of its last write; none at the end.
-    fn next_group(&self) -> Option<(Vec<Write>, u64)> {
-        let waits = |queue: &mut Queue| queue.writes.is_empty() && queue.ended.is_none();
+    /// All that waits; none at the end.
+    fn next_group(&self) -> Option<Group> {
+        let waits = |queue: &mut Queue| queue.group.writes.is_empty() && !queue.closed;
         let queue = self.filled.wait_while(self.queue(), waits);
         let mut queue = queue.unwrap_or_else(PoisonError::into_inner);
         queue.cost = 0;
-        let group = std::mem::take(&mut queue.writes);
-        (!group.is_empty()).then_some((group, queue.last))
+        let group = std::mem::take(&mut queue.group);
+        (!group.writes.is_empty()).then_some(group)
     }
 
-    /// The disk did not take `group`: nothing is taken any more, and what was not committed is
-    /// undone, the last first, so that everybody reads what a restart will read.
-    fn fail(&self, why: &str, group: Vec<Write>) {
+    /// The disk did not take `group`: nothing is taken until it does again, and what was not
+    /// committed is undone, the last first, so that everybody reads what a restart will read.
+    /// Returns the keys of which nobody knows what the disk holds.
+    fn fail(&self, why: &str, group: Group) -> Vec<(Arc<Bucket>, Arc<str>)> {
         self.failures.fetch_add(1, Ordering::Relaxed);
         tracing::error!(
-            "the store's file failed: {why}; all writes are refused from now on: see to the disk, then restart"
+            "the store's file failed: {why}; writes are refused until it takes them again, which is tried every {RETRY:?}: see to the disk"
         );
         let why: Arc<str> = format!("the store's file failed: {why}").into();
         let waiting = {
             let mut queue = self.queue();
-            queue.ended = Some(why.clone());
-            std::mem::take(&mut queue.writes)
+            queue.failed = Some(why.clone());
+            queue.cost = 0;
+            std::mem::take(&mut queue.group)
         };
-        for write in group.into_iter().chain(waiting).rev() {
+        let keys = |write: &Write| {
+            let bucket = write.bucket.clone();
+            let keys = write.records.iter().map(|record| record.key.clone());
+            keys.map(move |key| (bucket.clone(), key))
+                .collect::<Vec<_>>()
+        };
+        let torn = group.writes.iter().flat_map(keys).collect();
+        for write in group.writes.into_iter().chain(waiting.writes).rev() {
             write.bucket.undo(write.records);
         }
-        self.progress
-            .send_modify(|progress| progress.ended = Some(why));
+        for outcome in [group.outcome, waiting.outcome] {
+            outcome.send_replace(Some(Err(why.clone())));
+        }
+        torn
+    }
+
+    /// Tries until the disk takes writes again. A commit that failed may be on the disk all the same:
+    /// the first that succeeds writes what memory holds under the keys it had. Returns whether
+    /// writes are taken; if not, the journal was closed.
+    fn recover(&self, disk: &mut Disk, torn: &[(Arc<Bucket>, Arc<str>)]) -> bool {
+        loop {
+            let open = |queue: &mut Queue| !queue.closed;
+            let waited = self.filled.wait_timeout_while(self.queue(), RETRY, open);
+            let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if queue.closed {
+                return false;
+            }
+            drop(queue);
+            let held = |(bucket, key): &(Arc<Bucket>, Arc<str>)| Write {
+                bucket: bucket.clone(),
+                records: bucket.held(key).into_iter().collect(),
+            };
+            let repair: Vec<_> = torn.iter().map(held).collect();
+            match disk.reopen().and_then(|()| disk.commit(&repair)) {
+                Ok(()) => {
+                    self.commits.fetch_add(1, Ordering::Relaxed);
+                    self.queue().failed = None;
+                    tracing::info!("the store's file takes writes again");
+                    return true;
+                }
+                Err(error) => {
+                    let why = format!("the store's file failed: {error}");
+                    self.failures.fetch_add(1, Ordering::Relaxed);
+                    self.queue().failed = Some(why.into());
+                }
+            }
+        }
     }
 
     fn close(&self) {
-        let mut queue = self.queue();
-        let closed = || "the store is closed: the gateway is shutting down".into();
-        queue.ended.get_or_insert_with(closed);
-        drop(queue);
+        self.queue().closed = true;
         self.wake();
     }
 
@@ -195,14 +239,10 @@ impl Journal {
 impl Admission<'_> {
     /// Takes the write. The thread hears of it by [`Journal::wake`].
     pub(super) fn push(mut self, write: Write) -> Pending {
-        let queue = &mut *self.queue;
+        let queue = &mut *self.0;
         queue.cost += write.records.iter().map(cost).sum::<usize>();
-        queue.writes.push(write);
-        queue.last += 1;
-        Pending::Waits(Commit {
-            write: queue.last,
-            progress: self.journal.progress.subscribe(),
-        })
+        queue.group.writes.push(write);
+        Pending::Waits(Commit(queue.group.outcome.subscribe()))
     }
 }
 
@@ -222,16 +262,12 @@ impl Writer {
     pub(super) fn start(disk: Disk, journal: Arc<Journal>) -> std::io::Result<Self> {
         let committing = journal.clone();
         let run = move || {
-            let journal = committing;
-            // A panic would leave every writer waiting.
-            if catch_unwind(AssertUnwindSafe(|| journal.run(&disk))).is_err() {
-                journal.fail("its thread has panicked", Vec::new());
-            }
+            committing.run(disk);
+            Ok(())
         };
-        let thread = std::thread::Builder::new().name("journal".to_owned());
         Ok(Self {
             journal,
-            thread: Mutex::new(Some(thread.spawn(run)?)),
+            thread: Mutex::new(Some(supervise::thread("journal", run)?)),
         })
     }
 
@@ -240,7 +276,7 @@ impl Writer {
         self.journal.close();
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = thread.take() {
-            // A panic in it has been reported already.
+            // It has ended, and not by a panic.
             let _ = thread.join();
         }
     }

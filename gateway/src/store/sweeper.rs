@@ -1,5 +1,6 @@
 //! The thread that removes what has expired. Reads do not see it any more before that.
 
+use crate::supervise;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -32,11 +33,11 @@ impl Sweeper {
                     while bucket.sweep() {}
                 }
             }
+            Ok(())
         };
-        let thread = std::thread::Builder::new().name("sweeper".to_owned());
         Ok(Some(Self {
             stop: Some(stop),
-            thread: Some(thread.spawn(sweep)?),
+            thread: Some(supervise::thread("sweeper", sweep)?),
         }))
     }
 }
@@ -45,7 +46,7 @@ impl Drop for Sweeper {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // A panic in it has been reported already.
+            // It has ended, and not by a panic.
             let _ = thread.join();
         }
     }

@@ -128,6 +128,18 @@ impl Bucket {
         removed.is_ok() && more
     }
 
+    /// What the bucket holds under a key, as a record that writes just that.
+    pub(in crate::store) fn held(&self, key: &Arc<str>) -> Option<Record> {
+        let content = self.content();
+        let entry = content.entries.held(key);
+        Some(Record {
+            key: key.clone(),
+            value: entry.map(|entry| entry.value.clone()),
+            written: entry.map_or(0, |entry| entry.written),
+            before: None,
+        })
+    }
+
     /// Puts back what was there before a write that the disk did not take.
     pub(in crate::store) fn undo(self: &Arc<Self>, records: Records) {
         let mut content = self.content();

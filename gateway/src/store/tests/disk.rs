@@ -133,11 +133,14 @@ fn many_writers_share_commits() {
     );
 }
 
-/// A disk in memory that is full when told so.
-#[derive(Debug)]
+/// A disk in memory that fails when told so.
+#[derive(Clone, Debug, Default)]
 struct Fragile {
-    inner: InMemoryBackend,
+    inner: Arc<InMemoryBackend>,
+    /// Nothing can be written.
     full: Arc<AtomicBool>,
+    /// What is written is there, but nobody is told so.
+    unsure: Arc<AtomicBool>,
 }
 
 impl Fragile {
@@ -146,6 +149,16 @@ impl Fragile {
             true => Err(io::ErrorKind::StorageFull.into()),
             false => Ok(()),
         }
+    }
+
+    /// A store on this disk.
+    fn open(&self, config: &Config) -> Arc<Store> {
+        let backend = self.clone();
+        let disk = Disk::with(move || {
+            let backend = backend.clone();
+            Ok(redb::Builder::new().create_with_backend(backend)?)
+        });
+        Store::with(config, Some(disk), Clock::new()).unwrap()
     }
 }
 
@@ -162,7 +175,10 @@ impl StorageBackend for Fragile {
     }
     fn sync_data(&self) -> io::Result<()> {
         self.check()?;
-        self.inner.sync_data()
+        match self.unsure.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("the disk does not answer")),
+            false => self.inner.sync_data(),
+        }
     }
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.check()?;
@@ -170,41 +186,47 @@ impl StorageBackend for Fragile {
     }
 }
 
+/// Waits until the store takes writes again.
+fn until_it_writes(store: &Store) {
+    for _ in 0..1000 {
+        if store.failure().is_none() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it still fails: {:?}", store.failure());
+}
+
 #[test]
-fn a_disk_that_fails_undoes_what_it_did_not_take_and_takes_nothing_more() {
-    let full = Arc::new(AtomicBool::new(false));
-    let backend = Fragile {
-        inner: InMemoryBackend::new(),
-        full: full.clone(),
-    };
-    let disk = Disk::with(redb::Builder::new().create_with_backend(backend).unwrap());
+fn a_disk_that_fails_undoes_what_it_did_not_take_and_takes_more_when_it_can() {
+    let fragile = Fragile::default();
     let mut config = config(config::Bucket::default());
     config.plugins[0].limits.changes = 100;
-    let store = Store::with(&config, Some(disk), Clock::new()).unwrap();
+    let store = fragile.open(&config);
     let rooms = rooms(&store);
     set(&rooms, "a", "1").unwrap();
     set(&rooms, "b", "1").unwrap();
+    assert_eq!(store.failure(), None);
     heard(&store);
-    full.store(true, Ordering::Relaxed);
+    fragile.full.store(true, Ordering::Relaxed);
     let first = rooms.set("a".into(), "2".into());
     let second = rooms.delete("b".into());
     let third = rooms.increment("n".into(), 1).map(|(_, pending)| pending);
     for written in [first, second, third] {
         let refusal = settle(written).unwrap_err().to_string();
         assert!(
-            refusal.starts_with("nothing can be written any more: the store's file failed: "),
+            refusal.starts_with("nothing can be written now: the store's file failed: "),
             "{refusal}"
         );
     }
-    // The disk has room again, but what it holds is no longer sure.
-    full.store(false, Ordering::Relaxed);
     assert!(matches!(set(&rooms, "c", "1"), Err(StoreError::Disk(_))));
+    assert!(store.failure().is_some());
     assert_eq!(get(&rooms, "a").as_deref(), Some("1"));
     assert_eq!(get(&rooms, "b").as_deref(), Some("1"));
     assert_eq!(*rooms.page(None).keys, ["a".into(), "b".into()]);
     assert_eq!(rooms.status().bytes, 2 * (128 + 2));
     assert_eq!(store.shared.bytes.load(Ordering::Relaxed), 2 * (128 + 2));
-    assert_eq!(store.status().commits.unwrap().1, 1);
+    assert!(store.status().commits.unwrap().1 >= 1);
     // A watcher ends up with what is true; of a write that was refused at once it hears nothing.
     let heard = heard(&store);
     let last = |key: &str| {
@@ -216,6 +238,46 @@ fn a_disk_that_fails_undoes_what_it_did_not_take_and_takes_nothing_more() {
     assert_eq!(last("a"), Some("a=1"));
     assert!(matches!(last("b"), None | Some("b=1")), "{heard:?}");
     assert!(matches!(last("n"), None | Some("n")), "{heard:?}");
+    fragile.full.store(false, Ordering::Relaxed);
+    until_it_writes(&store);
+    set(&rooms, "c", "1").unwrap();
+    drop((rooms, store));
+    let store = fragile.open(&config);
+    let rooms = super::rooms(&store);
+    let held = ["a", "b", "c", "n"].map(|key| get(&rooms, key).is_some());
+    assert_eq!(held, [true, true, true, false]);
+}
+
+#[test]
+fn what_was_refused_is_not_on_the_disk_although_it_came_there() {
+    let fragile = Fragile::default();
+    let config = config(config::Bucket::default());
+    let store = fragile.open(&config);
+    set(&rooms(&store), "a", "old").unwrap();
+    fragile.unsure.store(true, Ordering::Relaxed);
+    assert!(set(&rooms(&store), "a", "new").is_err());
+    assert!(set(&rooms(&store), "b", "new").is_err());
+    fragile.unsure.store(false, Ordering::Relaxed);
+    until_it_writes(&store);
+    // As after a kill: nothing is written any more.
+    let copy = Fragile::default();
+    let mut bytes = vec![0; fragile.len().unwrap() as usize];
+    fragile.read(0, &mut bytes).unwrap();
+    copy.set_len(bytes.len() as u64).unwrap();
+    copy.write(0, &bytes).unwrap();
+    let rooms = rooms(&copy.open(&config));
+    assert_eq!(get(&rooms, "a").as_deref(), Some("old"));
+    assert_eq!(get(&rooms, "b"), None);
+}
+
+#[test]
+fn a_store_is_closed_while_its_disk_fails() {
+    let fragile = Fragile::default();
+    let store = fragile.open(&config(config::Bucket::default()));
+    fragile.full.store(true, Ordering::Relaxed);
+    assert!(set(&rooms(&store), "a", "1").is_err());
+    store.close();
+    assert_eq!(set(&rooms(&store), "a", "1"), Err(StoreError::Closed));
 }
 
 #[test]

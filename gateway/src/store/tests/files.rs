@@ -141,3 +141,32 @@ fn a_damaged_file_is_refused_or_whole() {
     }
     assert!(refused > 5, "{refused}");
 }
+
+#[test]
+fn a_file_is_its_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, _) = written(folder.path());
+    let mode = std::fs::metadata(file(&config)).unwrap().permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
+        0o600
+    );
+}
+
+#[test]
+fn only_the_file_that_was_opened_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, bytes) = written(folder.path());
+    let mut disk = Disk::open(file(&config)).unwrap();
+    disk.reopen().unwrap();
+    assert_eq!(disk.load("rooms").unwrap().len(), 301);
+    let beside = folder.path().join("beside");
+    std::fs::write(&beside, bytes).unwrap();
+    std::fs::rename(&beside, file(&config)).unwrap();
+    let error = disk.reopen().unwrap_err().to_string();
+    assert!(error.contains("is not the one that was opened"), "{error}");
+    std::fs::remove_file(file(&config)).unwrap();
+    assert!(disk.reopen().is_err());
+    assert!(!file(&config).exists());
+    assert!(disk.commit(&[]).is_err());
+}

@@ -24,7 +24,7 @@ use tidegate::handler::Handler;
 use tidegate::message::Message;
 use tidegate::outbox::Oversize;
 use tidegate::pending::Pending;
-use tidegate::plugin::{Engine, Guest, Pool, Registry, builder};
+use tidegate::plugin::{Engine, Guest, Pool, Registry, Sizes, builder};
 use tidegate::shard::{Encoding, Link, Seat, Shard};
 use tidegate::store::Store;
 use tidegate::topic::{Topic, TopicOwner};
@@ -120,7 +120,14 @@ async fn chain(shard: &Rc<Shard>, component: &str, length: usize) -> Guest {
     };
     config.engine.cache = config::Cache::Off;
     let memory = config.plugins[0].limits.memory;
-    let engine = Engine::new(16, memory);
+    let sizes = Sizes {
+        instances: 16,
+        kept: 0,
+        shards: 1,
+        memory,
+        total_memory: config.engine.memory,
+    };
+    let engine = Engine::new(sizes);
     let engine = engine.expect("the engine starts");
     let store = Store::open(&config).expect("a store in memory can be had");
     let program = Path::new(env!("CARGO_BIN_EXE_tidegate"));

@@ -6,7 +6,8 @@
 //! - `load`: from a file to a [`Generation`]; [`compiler`]: compiles in another process; `code` and
 //!   `cache`: what it makes, and where it is kept on disk
 //! - [`Registry`]: the plugins by name, their histories, the loader's thread
-//! - [`Slot`]: where the current generation is found; [`Pool`]: its instances on one shard
+//! - [`Slot`]: where the current generation is found; [`Pool`]: its instances on one shard; `stock`: the
+//!   places for all instances; `memory`: what they hold
 //! - [`Guest`]: the [`Handler`](crate::handler::Handler) that connections call: a route's chain of
 //!   plugins; `member`: one of them
 //! - `call`: one call of a guest; `pace`: how long it has run; `turns`: whose slice is next
@@ -31,6 +32,7 @@ mod log;
 mod logging;
 mod lower;
 mod member;
+mod memory;
 mod namespace;
 mod outgoing;
 mod pace;
@@ -40,11 +42,12 @@ mod pool;
 mod registry;
 mod slot;
 mod stamp;
+mod stock;
 mod turns;
 pub mod watcher;
 
 pub use contract::ContractError;
-pub use engine::Engine;
+pub use engine::{Engine, Reservation, Sizes};
 pub use generation::{CheckError, DescribeError, Digest, Generation, Identity};
 pub use guest::Guest;
 pub use instance::StartError;

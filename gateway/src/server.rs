@@ -86,10 +86,7 @@ impl Server {
     {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let shards = match config.server.shards {
-            Some(shards) => shards.get(),
-            None => std::thread::available_parallelism()?.get(),
-        };
+        let shards = config.server.shards().get();
         let (links, mailboxes): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| Link::new(config.server.queue)).unzip();
         let links: Box<[Link]> = links.into();

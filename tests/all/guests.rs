@@ -59,6 +59,40 @@ pub fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(path(name)).expect("a component can be read")
 }
 
+/// Its bytes with more core instances at the end, each with a linear memory of so many pages of 64 KiB.
+pub fn with_memories(name: &str, count: usize, pages: u16) -> Vec<u8> {
+    let mut bytes = bytes(name);
+    let modules = modules(&bytes);
+    for index in modules..modules + count {
+        let pages = [
+            pages as u8 | 0x80,
+            (pages >> 7) as u8 | 0x80,
+            (pages >> 14) as u8,
+        ];
+        // Section 1 is a core module, here of a memory section: one memory without a maximum.
+        bytes.extend([1, 15, 0, b'a', b's', b'm', 1, 0, 0, 0, 5, 5, 1, 0]);
+        bytes.extend(pages);
+        // Section 2 is core instances, here one: of that module, without arguments.
+        bytes.extend([2, 4, 1, 0, u8::try_from(index).unwrap(), 0]);
+    }
+    bytes
+}
+
+/// How many core modules a component has.
+fn modules(component: &[u8]) -> usize {
+    let mut rest = &component[8..];
+    let mut modules = 0;
+    while let [kind, after @ ..] = rest {
+        let end = after.iter().position(|byte| byte & 0x80 == 0).unwrap();
+        let (size, content) = after.split_at(end + 1);
+        let size = size.iter().rev();
+        let size = size.fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f));
+        modules += usize::from(*kind == 1);
+        rest = &content[size..];
+    }
+    modules
+}
+
 /// Its bytes with a custom section at the end: the same plugin under another digest.
 pub fn variant(name: &str, mark: u8) -> Vec<u8> {
     let mut bytes = bytes(name);

@@ -68,7 +68,7 @@ async fn a_hoarder_meets_the_memory_limit() {
 #[tokio::test]
 async fn a_handler_that_waits_too_long_is_ended() {
     let sleep = || Gateway::with("sleep").limits("wait = \"300ms\"");
-    only_the_culprit_pays(sleep(), "sleep-long", "deadline").await;
+    only_the_culprit_pays(sleep(), "sleep-long", "wait").await;
     the_culprit_may_stay(sleep(), "sleep-long").await;
 }
 
@@ -78,6 +78,47 @@ async fn running_is_not_waiting() {
     let gateway = Gateway::with("directory").limits(limits).start().await;
     let mut client = gateway.connect("/").await;
     assert_eq!(client.ask("spin-ms 400").await, "ok");
+}
+
+/// Two dozen compute at once on one shard, each for as long as all of them take: nobody waits in a host function.
+#[tokio::test]
+async fn waiting_for_a_turn_is_not_waiting() {
+    let setup = Gateway::with("directory").server("shards = 1");
+    let limits = "deadline = \"30s\"\nwait = \"50ms\"";
+    let gateway = setup.limits(limits).start().await;
+    let mut clients = join_all((0..24).map(|_| gateway.connect("/"))).await;
+    for client in &mut clients {
+        client.send("spin-ms 300").await;
+    }
+    for client in &mut clients {
+        assert_eq!(client.recv().await, "ok");
+    }
+}
+
+/// Each call takes longer than a tick, so that forty of them are far over the deadline, though the guest itself does
+/// nothing.
+#[tokio::test]
+async fn time_in_host_functions_is_the_guests() {
+    let setup = Gateway::with("reread").route_limits("state = \"16MiB\"");
+    let gateway = setup.server("shards = 1").start().await;
+    let (mut culprit, mut other) = (gateway.connect("/").await, gateway.connect("/").await);
+    assert_eq!(culprit.ask("fill 16000000").await, "16000000");
+    culprit.send("read 40").await;
+    assert_eq!(other.ask("read 3").await, "0");
+    assert_eq!(culprit.closed().await.map(|(code, _)| code), Some(1011));
+    let failures = r#"failures_total{kind="deadline"}"#;
+    assert_eq!(gateway.metric(failures).await, 1);
+}
+
+#[tokio::test]
+async fn a_message_that_takes_its_handler_too_long_is_told_to_be_too_large() {
+    let gateway = Gateway::with("spin").start().await;
+    let mut culprit = gateway.connect("/").await;
+    culprit
+        .send(&format!("spin{}", " ".repeat(100 << 10)))
+        .await;
+    let reason = "message too large: it takes its handler too long".to_owned();
+    assert_eq!(culprit.closed().await, Some((1009, reason)));
 }
 
 #[tokio::test]
@@ -244,47 +285,69 @@ async fn two_holders(gateway: &Gateway) -> [Client; 2] {
     holders
 }
 
-/// What nobody here will give back is not waited for.
+/// Whatever others hold, each plugin has an instance of its own on each shard.
 #[tokio::test]
-async fn without_an_instance_an_event_fails() {
+async fn a_plugin_takes_no_instance_that_another_keeps() {
     let more = holder() + "[engine]\ninstances = 2\n";
     let setup = Gateway::with("echo").path("/echo").server("shards = 1");
     let gateway = setup.more(&more).start().await;
     let _holders = two_holders(&gateway).await;
     for _ in 0..3 {
-        let refused = Client::try_connect(gateway.address, "/echo", &[]).await;
-        assert!(refused.is_err(), "it has no instance to decide with");
+        let mut client = gateway.connect("/echo").await;
+        assert_eq!(client.ask("hello").await, "hello");
     }
-    let failures = r#"failures_total{kind="unavailable"}"#;
-    assert_eq!(gateway.metric(failures).await, 3);
+    assert_eq!(gateway.metric(r#"failures_total{kind="busy"}"#).await, 0);
 }
 
-/// One plugin may take the instance that another's events wait for: those events fail then, and do not wait for ever.
+/// One waits for what a plugin's other event holds, one for a place in the engine.
 #[tokio::test]
-async fn no_event_waits_for_an_instance_for_ever() {
-    let more = beside("echo") + &holder() + "[engine]\ninstances = 3\n";
-    let setup = Gateway::with("sleep").path("/sleep").server("shards = 1");
-    let setup = setup.limits("wait = \"100ms\"").more(&more);
-    let gateway = setup.start().await;
-    // The one that is left is for the sleepers.
-    let _holders = two_holders(&gateway).await;
-    let mut sleepers = join_all((0..6).map(|_| gateway.connect("/sleep"))).await;
-    for sleeper in &mut sleepers {
-        sleeper.send("sleep-long").await;
+async fn an_event_waits_for_an_instance_as_long_as_it_may() {
+    let limits = "wait = \"60s\"\nqueue_wait = \"200ms\"";
+    for (own, engine) in [("instances = 1", "instances = 9"), ("", "instances = 1")] {
+        let setup = Gateway::with("sleep").limits(&format!("{limits}\n{own}"));
+        let engine = format!("[engine]\n{engine}\n");
+        let gateway = setup.server("shards = 1").more(&engine).start().await;
+        let mut clients = join_all((0..3).map(|_| gateway.connect("/"))).await;
+        clients[0].send("sleep-long").await;
+        let messages = r#"events_total{event="message"}"#;
+        gateway.until_metric(messages, 1).await;
+        for client in &mut clients[1..] {
+            client.send("hello").await;
+            assert_eq!(client.closed().await.map(|(code, _)| code), Some(1011));
+        }
+        assert_eq!(gateway.metric(r#"failures_total{kind="busy"}"#).await, 2);
+        gateway.until_log("`limits.queue_wait`").await;
+        // Their last events wait on: they are not over, and none has failed.
+        assert_eq!(gateway.metric("connections_open").await, 3);
     }
-    // Keeps the instance it has once got hold of.
-    let thief = async {
-        while Client::try_connect(gateway.address, "/echo", &[])
-            .await
-            .is_err()
-        {}
-        std::future::pending().await
-    };
-    let ended = tokio::select! {
-        ended = join_all(sleepers.iter_mut().map(Client::closed)) => ended,
-        () = thief => unreachable!("it goes on for ever"),
-    };
-    assert!(ended.iter().flatten().all(|(code, _)| *code == 1011));
+}
+
+/// A load has an instance of its own.
+#[tokio::test]
+async fn a_reload_takes_no_instance_of_others() {
+    let more = beside("echo") + "[engine]\ninstances = 2\n";
+    let setup = Gateway::with("sleep").path("/sleep").server("shards = 1");
+    let gateway = setup.more(&more).start().await;
+    let mut echo = gateway.connect("/echo").await;
+    let mut sleeper = gateway.connect("/sleep").await;
+    for generation in 2..5 {
+        assert_eq!(echo.ask("hello").await, "hello");
+        sleeper.send("sleep").await;
+        sleeper.send("after").await;
+        gateway.put(&guests::variant("sleep", generation));
+        let reloaded = gateway.reload().await;
+        assert_eq!(reloaded.status, 200, "{}", reloaded.body);
+        assert_eq!(echo.ask("hello").await, "hello");
+        assert_eq!(sleeper.recv().await, "sleep");
+        assert_eq!(sleeper.recv().await, "after");
+    }
+    echo.close(1000, "").await;
+    let closed = r#"events_total{event="close"}"#;
+    gateway.until_metric(closed, 1).await;
+    for kind in ["busy", "unavailable"] {
+        let failures = format!("failures_total{{kind={kind:?}}}");
+        assert_eq!(gateway.metric(&failures).await, 0);
+    }
 }
 
 #[tokio::test]

@@ -395,7 +395,7 @@ async fn an_event_waits_no_longer_than_its_own_limit() {
     assert_eq!(client.recv_close().await.0, 1011);
     assert_eq!(socket.read_to_end().await, b"");
     assert_eq!(gateway.metric(&result("cancelled")).await, 1);
-    assert_eq!(gateway.metric("failures_total{kind=\"deadline\"}").await, 1);
+    assert_eq!(gateway.metric("failures_total{kind=\"wait\"}").await, 1);
     let mut other = gateway.connect("/").await;
     assert_eq!(other.ask("hello").await, "hello");
 }

@@ -237,3 +237,16 @@ fn a_plugin_that_imports_what_nobody_offers() {
         ": rebuild it against tidegate:plugin@0.1.0, or remove the import",
     ]);
 }
+
+/// Each of them is within the limit, all together are not.
+#[test]
+fn many_memories_that_are_together_over_the_limit() {
+    let candidate = Candidate::of(&guests::with_memories("echo", 7, 600));
+    candidate.is_refused_with(&["failed to start", "`limits.memory`"]);
+}
+
+#[test]
+fn more_memories_than_a_plugin_may_have() {
+    let candidate = Candidate::of(&guests::with_memories("echo", 8, 1));
+    candidate.is_refused_with(&["9 linear memories", "build it of fewer modules"]);
+}

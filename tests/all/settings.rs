@@ -1,6 +1,6 @@
 //! What `[plugin.config]` says reaches the plugin, whatever its generation.
 
-use crate::gateway::{Gateway, tidegate};
+use crate::gateway::{Gateway, Setup, tidegate};
 use crate::guests;
 
 const CONFIG: &str = "config = { greeting = \"hello\", history = 50, ratio = 0.5, strict = true }";
@@ -49,4 +49,26 @@ fn a_plugin_refuses_a_value_that_it_cannot_read() {
     let words = String::from_utf8_lossy(&output.stderr);
     let why = r#""history" in [plugin.config] is "long": invalid digit found in string"#;
     assert!(words.contains(why), "{words}");
+}
+
+/// A shell that sets the limit on address space, in KiB, and becomes the gateway.
+fn with_address_space(setup: Setup, kib: u32) -> Setup {
+    let limit = format!("ulimit -v {kib}; exec \"$0\" \"$@\"");
+    setup.within(&["sh", "-c", &limit])
+}
+
+/// As batch systems and some hosters set it: too little for the terabytes that are usually reserved.
+#[tokio::test]
+async fn with_little_address_space_there_are_fewer_instances() {
+    let setup = with_address_space(Gateway::with("echo"), 16_000_000);
+    let gateway = setup.start().await;
+    gateway.until_log("lower `engine.instances`").await;
+    let mut client = gateway.connect("/").await;
+    assert_eq!(client.ask("hello").await, "hello");
+}
+
+#[test]
+fn with_far_too_little_address_space_the_keys_are_named() {
+    let said = with_address_space(Gateway::with("echo"), 1_000_000).refused();
+    assert!(said.contains("lower `engine.instances`"), "{said}");
 }

@@ -9,8 +9,11 @@ use tokio::runtime::Runtime;
 use super::Error;
 use crate::config::{self, Config, PluginLimits};
 use crate::log;
-use crate::plugin::{Engine, Registry};
+use crate::plugin::{Engine, Registry, Sizes};
 use crate::store::Store;
+
+/// Places for one instance of the largest kind that a gateway loads.
+const INSTANCES: u32 = 8;
 
 /// Loads the component at `path` as a plugin, with nothing granted and default limits, and says what
 /// came of it.
@@ -69,8 +72,15 @@ pub(super) fn bench(path: &Path) -> Result<Bench, Error> {
         cache: config::Cache::Off,
         ..config::Engine::default()
     };
-    let engine = Engine::new(1, PluginLimits::default().memory)
-        .map_err(|error| anyhow!("failed to start the engine: {error:#}"))?;
+    let sizes = Sizes {
+        instances: INSTANCES,
+        kept: 1,
+        shards: 1,
+        memory: PluginLimits::default().memory,
+        total_memory: config::Engine::default().memory,
+    };
+    let engine =
+        Engine::new(sizes).map_err(|error| anyhow!("failed to start the engine: {error:#}"))?;
     // Nothing is granted here, so nothing of a store is needed.
     let store = Store::open(&Config::default()).map_err(|error| anyhow!("{error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

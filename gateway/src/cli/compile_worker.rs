@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::EXIT_FAILURE;
+use crate::plugin::Reservation;
 use crate::plugin::compiler::{EXIT_INVALID, Limits, WorkError, work};
 
 /// What the gateway lets it take.
@@ -15,6 +16,8 @@ pub struct CompileWorker {
     memory: u64,
     /// Seconds of all threads together.
     seconds: u64,
+    /// Bytes of address space that each memory has; nought for all that a guest can address.
+    reservation: u64,
 }
 
 /// Does the work; what went wrong is on stderr.
@@ -23,6 +26,10 @@ pub fn run(arguments: &CompileWorker) -> ExitCode {
         threads: arguments.threads,
         memory: arguments.memory,
         seconds: arguments.seconds,
+        reservation: match arguments.reservation {
+            0 => Reservation::Full,
+            bytes => Reservation::Small(bytes),
+        },
     });
     let Err(error) = done else {
         return ExitCode::SUCCESS;

@@ -14,7 +14,7 @@ use crate::config::{Config, PluginLimits};
 use crate::counters::Family;
 use crate::hosts::Hosts;
 use crate::log;
-use crate::plugin::{Engine, Guest, Registry, watcher};
+use crate::plugin::{Engine, Guest, Registry, Sizes, watcher};
 use crate::server::Server;
 use crate::store::Store;
 use crate::supervise;
@@ -71,15 +71,23 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 /// The registry of the configured plugins, on an engine of their sizes, with their store.
 pub(super) fn registry(config: &Config) -> anyhow::Result<Arc<Registry>> {
     let store = Store::open(config)?;
-    let memory = config
-        .plugins
-        .iter()
-        .map(|plugin| plugin.limits.memory)
-        .max();
-    let memory = memory.unwrap_or(PluginLimits::default().memory);
-    let engine = Engine::new(config.engine.instances, memory)
+    let engine = Engine::new(sizes(config))
         .map_err(|error| anyhow!("failed to start the engine: {error:#}"))?;
     Registry::new(engine, super::program(), config, store).context("failed to start the loader")
+}
+
+/// What the configured plugins may need together.
+fn sizes(config: &Config) -> Sizes {
+    let plugins = &config.plugins;
+    let memory = plugins.iter().map(|plugin| plugin.limits.memory).max();
+    let shards = config.server.shards().get();
+    Sizes {
+        instances: config.engine.instances,
+        kept: (plugins.len() * shards) as u32,
+        shards,
+        memory: memory.unwrap_or(PluginLimits::default().memory),
+        total_memory: config.engine.memory,
+    }
 }
 
 /// Opens the public listener.

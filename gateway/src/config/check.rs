@@ -105,10 +105,9 @@ fn pending(config: &Config) -> Vec<Problem> {
         .collect()
 }
 
-/// A shard keeps an instance of each plugin it serves. With fewer in all some shard would never get one
-/// of some plugin, and fail that plugin's events.
+/// Each shard keeps an instance of each plugin for itself, so that no plugin waits for others.
 fn instances(config: &Config) -> Option<Problem> {
-    let (plugins, shards) = (config.plugins.len(), config.server.shards?.get());
+    let (plugins, shards) = (config.plugins.len(), config.server.shards().get());
     let (needed, instances) = (plugins * shards, config.engine.instances);
     ((instances as usize) < needed).then(|| {
         let message = format!(

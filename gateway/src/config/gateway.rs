@@ -107,6 +107,14 @@ impl Default for Server {
     }
 }
 
+impl Server {
+    /// How many event loops run: one per core, unless it is said.
+    pub fn shards(&self) -> NonZeroUsize {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.shards.unwrap_or_else(cores)
+    }
+}
+
 /// `[admin]`: the listener for operators. It is never the public one.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
@@ -227,11 +235,17 @@ pub enum LogFormat {
 pub struct Engine {
     /// How many instances the process holds at once, over all plugins and generations, 1 to 10 000.
     /// Default 1000: each reserves gigabytes of address space and some of the kernel's
-    /// `vm.max_map_count` mappings (65 530 by default), so this fits an untuned machine. At the
-    /// limit events wait for an instance, as at a plugin's own limit. At least one for each plugin on
-    /// each shard.
+    /// `vm.max_map_count` mappings (65 530 by default), so this fits an untuned machine. Where there is less address
+    /// space there are fewer, and a line in the log says how many. One for each plugin on each shard is kept for it, so
+    /// there must be as many at least; a plugin of several linear memories takes as many instances. A load has one of
+    /// its own. At the limit events wait for an instance, as at a plugin's own limit.
     #[serde(deserialize_with = "units::count::<_, _, 1, 10_000>")]
     pub instances: u32,
+    /// Bytes of memory that all instances hold together. Default `"4GiB"`: sixteen of the largest by default, or
+    /// thousands of small ones, on a machine with some gigabytes. At the limit a guest that asks for more traps, as at
+    /// its own limit.
+    #[serde(deserialize_with = "units::size::<_, 1_048_576, 1_099_511_627_776>")]
+    pub memory: usize,
     /// How many threads a compilation has, 1 to 64. Default: one per core, because a reload is
     /// watched by whoever made it; fewer leave more to the shards meanwhile. They run at low
     /// priority.
@@ -268,6 +282,7 @@ impl Default for Engine {
     fn default() -> Self {
         Self {
             instances: 1000,
+            memory: 4 << 30,
             compile_threads: None,
             compiles: 4,
             compile_memory: 1 << 30,

@@ -117,9 +117,10 @@ pub struct PluginLimits {
     /// good generation stays.
     #[serde(deserialize_with = "units::duration")]
     pub load: Duration,
-    /// Bytes of one instance's linear memory, up to the 4 GiB a 32-bit guest can address. Default
-    /// `"64MiB"`: the largest message by default (16 MiB), decoded and copied. Growing beyond it
-    /// fails in the guest, which as a rule traps.
+    /// Bytes of one instance's linear memories and tables together, up to the 4 GiB a 32-bit guest can address. Default
+    /// `"256MiB"`: the largest message by default (16 MiB), decoded and copied several times. Growing beyond it traps in
+    /// the guest, and a component that begins with more is not loaded. An instance that one event has made much larger
+    /// is replaced after it; what all instances hold together is bounded by `memory` in `[engine]`.
     #[serde(deserialize_with = "units::size::<_, 65_536, 4_294_967_296>")]
     pub memory: usize,
     /// How many instances one shard keeps of this plugin, 1 to 10 000. Default 64: only events that
@@ -127,6 +128,11 @@ pub struct PluginLimits {
     /// an instance, which stops the reads.
     #[serde(deserialize_with = "units::count::<_, _, 1, 10_000>")]
     pub instances: u32,
+    /// How long an event waits for an instance, because all of this plugin's are in use, or others hold all that the
+    /// engine has. Default `"10s"`: twice `wait`, so that those in front of it that wait in the host have been given up
+    /// by then. Then the event fails and is counted as `busy`; a request gets 503. An `on-close` waits on.
+    #[serde(deserialize_with = "units::duration")]
+    pub queue_wait: Duration,
     /// Bytes of sends, publishes and state that one event may hold until it returns. Default
     /// `"17MiB"`: one message of the largest size by default can be sent on, with its frame, and a
     /// megabyte beside it; raise it with `message` of the routes. The call that would exceed it fails in
@@ -183,9 +189,10 @@ impl Default for PluginLimits {
             deadline_per_kib: Duration::from_micros(500),
             wait: Duration::from_secs(5),
             load: Duration::from_secs(2),
-            memory: 64 << 20,
+            memory: 256 << 20,
             instances: 64,
             effects: 17 << 20,
+            queue_wait: Duration::from_secs(10),
             timers: 1024,
             timer: Duration::from_millis(10),
             changes: 1024,

@@ -17,6 +17,8 @@ use crate::shard::{Delivery, Seat, Shard};
 /// How many unused events a route keeps on a shard: as many as are under way at once, which is one
 /// unless handlers wait.
 const SPARE: usize = 4;
+/// A message from this size on is itself what its handler had too little time or memory for.
+const LARGE: usize = 64 << 10;
 
 /// Events that are not under way, with the memory of their effects, so that an idle connection
 /// holds none.
@@ -120,7 +122,13 @@ impl<H: Handler> Events<H> {
         counters.messages.add(handled as u64);
         counters.events.add(EventKind::Message, handled as u64 - 1);
         let has_failed = last.is_err();
+        let largest = messages[handled - 1].payload().len();
+        let too_large = last.as_ref().err().and_then(|why| too_large(why, largest));
         let ended = self.finish(EventKind::Message, event, last);
+        let ended = match ended {
+            Some(CloseCause::Failed(_)) if too_large.is_some() => too_large,
+            ended => ended,
+        };
         if has_failed && ended.is_none() && self.terms.failure_reply {
             self.answer(&messages[handled - 1]);
         }
@@ -223,4 +231,18 @@ impl<H: Handler> Events<H> {
         };
         closes.then(|| CloseCause::Failed(failure.to_string()))
     }
+}
+
+/// What a client is told whose message of so many bytes was too much for its handler. It would not be
+/// helped by sending it again.
+fn too_large(failure: &Failure, bytes: usize) -> Option<CloseCause> {
+    let reason = match failure {
+        Failure::Deadline(_) => "message too large: it takes its handler too long",
+        Failure::Memory(_) => "message too large: it takes its handler too much memory",
+        _ => return None,
+    };
+    (bytes >= LARGE).then(|| CloseCause::ProtocolError {
+        code: 1009,
+        reason: reason.to_owned(),
+    })
 }

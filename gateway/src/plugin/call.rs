@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use wasmtime::{Store, Trap};
 
-use super::context::{Context, MemoryExceeded};
+use super::context::Context;
 use super::contract::{Export, Signature};
+use super::memory::MemoryExceeded;
 use super::pace::Pace;
 use crate::excerpt;
 use crate::handler::Failure;

@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
 use super::code::Code;
+use super::engine::Reservation;
 use crate::config;
 
 mod worker;
@@ -69,7 +70,7 @@ pub enum CompileError {
 impl Compiler {
     /// A compiler that runs `program`, which must be this very build of `tidegate`: only that
     /// makes code that this one can run.
-    pub(super) fn new(program: PathBuf, config: &config::Engine) -> Self {
+    pub(super) fn new(program: PathBuf, reservation: Reservation, config: &config::Engine) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let time = config.load_timeout;
         let limits = Limits {
@@ -77,6 +78,7 @@ impl Compiler {
             memory: config.compile_memory as u64,
             // In case nobody is left to kill it: all threads for the whole time.
             seconds: (time.as_secs() + 1) * cores as u64,
+            reservation,
         };
         Self {
             program,

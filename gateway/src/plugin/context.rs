@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::call::Budget;
 use super::generation::Generation;
 use super::log::GuestLog;
+use super::memory::Memory;
 use super::namespace::Namespace;
 use super::outgoing::Outgoing;
 use super::pace::Pace;
@@ -22,8 +23,6 @@ use crate::event::Event;
 use crate::shard::Shard;
 use crate::store::Store;
 
-/// A table with more elements than this is not a program but an attack.
-const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// Handles that an instance may hold, of buckets, streams, requests and the like: far more than one
 /// event needs. A guest that never drops them is told so or traps, and is not given our memory.
 pub(super) const RESOURCES_MAX: usize = 10_000;
@@ -48,7 +47,7 @@ pub(super) struct Context {
     /// Which topics it means by their names.
     pub(super) topics: Arc<Namespace>,
     store: Arc<Store>,
-    memory: MemoryLimit,
+    memory: Memory,
     /// The plugin, as an index into the configuration.
     owner: usize,
     /// What each event may run.
@@ -92,9 +91,7 @@ impl Context {
             pace,
             owner: generation.owner(),
             generation: generation.number(),
-            memory: MemoryLimit {
-                bytes: limits.memory,
-            },
+            memory: Memory::new(limits.memory, generation.engine().memory().clone()),
             allowed: limits.load,
             left: limits.load,
             budget: Budget::growing(limits.deadline, limits.deadline_per_kib, "deadline"),
@@ -124,7 +121,12 @@ impl Context {
     }
 
     /// The memory's bounds.
-    pub(super) fn memory(&mut self) -> &mut dyn ResourceLimiter {
+    pub(super) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
+        &mut self.memory
+    }
+
+    /// What the instance holds.
+    pub(super) fn memory(&mut self) -> &mut Memory {
         &mut self.memory
     }
 
@@ -252,46 +254,5 @@ impl WasiHttpView for Context {
             table: &mut self.table,
             ctx: &mut self.http,
         }
-    }
-}
-
-struct MemoryLimit {
-    bytes: usize,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the guest asked for {wanted} bytes, over its limit of {limit}: raise `limits.memory` of the plugin if it needs them"
-)]
-pub(super) struct MemoryExceeded {
-    wanted: usize,
-    limit: usize,
-}
-
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        wanted: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        // An error traps at once and says why; `false` would leave it to the guest's allocator,
-        // which aborts without a word.
-        if wanted > self.bytes {
-            return Err(wasmtime::Error::new(MemoryExceeded {
-                wanted,
-                limit: self.bytes,
-            }));
-        }
-        Ok(true)
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        wanted: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(wanted <= TABLE_ELEMENTS_MAX)
     }
 }

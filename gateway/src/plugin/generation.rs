@@ -13,6 +13,7 @@ use super::contract::{ContractError, Exports};
 use super::engine::Engine;
 use super::instance::{Instance, StartError};
 use super::namespace::Namespace;
+use super::stock::{MEMORIES_MAX, Reserve, TABLES_EACH};
 use crate::config::{OnRefusedState, PluginGrants, PluginLimits};
 use crate::handler::Failure;
 use crate::log::Rate;
@@ -39,6 +40,8 @@ pub struct Identity {
     pub on_refused_state: OnRefusedState,
     /// What all its instances together may log.
     pub log_rate: Arc<Rate>,
+    /// What each of its pools keeps of the engine's places.
+    pub reserve: Arc<Reserve>,
 }
 
 /// One load of a plugin.
@@ -52,6 +55,8 @@ pub struct Generation {
     settings: Arc<WasiConfigVariables>,
     pre: InstancePre<Context>,
     exports: Exports,
+    /// The engine's places that an instance takes.
+    places: usize,
 }
 
 /// SHA-256 of a plugin's bytes.
@@ -84,6 +89,7 @@ impl Generation {
         // Exports first: a component of another world is better told so than by its imports.
         let exports = Exports::probe(component)?;
         let pre = engine.link(component)?;
+        let places = places(component)?;
         let settings = identity.settings.iter();
         Ok(Self {
             settings: Arc::new(
@@ -98,10 +104,12 @@ impl Generation {
             engine,
             pre,
             exports,
+            places,
         })
     }
 
-    /// Starts an instance that belongs to no shard, and shares its limits with none.
+    /// Starts an instance that belongs to no shard, and shares its limits with none. The caller is
+    /// the one load that may have one.
     async fn start(&self) -> Result<Instance, StartError> {
         let requests = Arc::new(Semaphore::new(self.limits().http_requests));
         Instance::start(self, requests).await
@@ -110,13 +118,24 @@ impl Generation {
     /// Starts an instance and runs the optional self-check (G4). The instance is thrown away: it
     /// belongs to no shard.
     pub(super) async fn check(&self) -> Result<(), CheckError> {
-        let mut instance = self.start().await?;
-        instance.on_load().await.map_err(CheckError::Refused)
+        {
+            let _load = self.engine.load().await;
+            let mut instance = self.start().await?;
+            instance.on_load().await.map_err(CheckError::Refused)?;
+        }
+        let (places, instances) = (self.places, self.engine.instances());
+        let raised = self.identity.reserve.raise(places);
+        raised.map_err(|needed| CheckError::Places {
+            places,
+            instances,
+            needed,
+        })
     }
 
     /// What the plugin says of its messages (`describer` of the contract): a JSON Schema. None if it does not export
     /// that. It runs in an instance of its own, within `limits.load`.
     pub async fn describe(&self) -> Result<Option<String>, DescribeError> {
+        let _load = self.engine.load().await;
         let mut instance = self.start().await?;
         instance.describe().await.map_err(DescribeError::Failed)
     }
@@ -192,6 +211,26 @@ impl Generation {
     pub(super) fn exports(&self) -> &Exports {
         &self.exports
     }
+
+    /// The engine's places that an instance takes: one for each of its memories, as a rule.
+    pub(super) fn places(&self) -> usize {
+        self.places
+    }
+}
+
+/// The places that an instance of a component takes.
+fn places(component: &Component) -> Result<usize, ContractError> {
+    // A component that imports modules has been refused: nobody offers any.
+    let Some(resources) = component.resources_required() else {
+        return Ok(1);
+    };
+    let (memories, tables) = (resources.num_memories, resources.num_tables);
+    let tables_max = (MEMORIES_MAX * TABLES_EACH) as u32;
+    if memories > MEMORIES_MAX as u32 || tables > tables_max {
+        return Err(ContractError::TooManyParts { memories, tables });
+    }
+    let places = memories.max(tables.div_ceil(TABLES_EACH as u32)).max(1);
+    Ok(places as usize)
 }
 
 impl std::fmt::Debug for Generation {
@@ -209,6 +248,18 @@ pub enum CheckError {
     /// Its own check failed.
     #[error("failed its self-check (on-load): {0}")]
     Refused(Failure),
+    /// There are not enough places for one of its instances on each shard.
+    #[error(
+        "has {places} linear memories, and one instance of each plugin on each shard would take {needed} of the {instances} that `engine.instances` gives: raise it"
+    )]
+    Places {
+        /// What one of its instances takes.
+        places: usize,
+        /// What there is.
+        instances: u32,
+        /// What there would have to be.
+        needed: usize,
+    },
 }
 
 /// Why a generation did not describe its messages.

@@ -70,7 +70,8 @@ impl Instance {
         let outgoing = Outgoing::new(generation, requests);
         let context = Context::new(generation, outgoing, pace.clone());
         let mut store = Store::new(generation.engine().wasmtime(), context);
-        store.limiter(Context::memory);
+        store.limiter(Context::limiter);
+        store.set_hostcall_fuel(copies_max(generation));
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
         store.set_epoch_deadline(1);
         let start = bounded(generation.pre().instantiate_async(&mut store), load, &pace);
@@ -84,6 +85,7 @@ impl Instance {
                 return Err(StartError::Start(failure.into_failure(budget)));
             }
         };
+        store.data_mut().memory().started();
         let exports = generation.exports();
         Ok(Self {
             on_open: Export::new(&mut store, &instance, &exports.on_open)?,
@@ -107,6 +109,11 @@ impl Instance {
     /// Has a call with several messages end when the slot no longer holds that version.
     pub(super) fn watch(&mut self, slot: Arc<Slot>, version: u64) {
         self.store.data_mut().watch(slot, version);
+    }
+
+    /// Whether it holds so much more memory than after its start that it is better replaced.
+    pub(super) fn is_swollen(&mut self) -> bool {
+        self.store.data_mut().memory().is_swollen()
     }
 
     /// The generation this is an instance of.
@@ -306,6 +313,20 @@ impl Instance {
             call::<OnClose>(&mut self.store, &self.on_close, params, budget, &self.pace).await?;
         result.map_err(Failure::of_handler)
     }
+}
+
+/// What a guest may hand over in one call, whatever its limits: what is over those is refused with an
+/// error of its own, which a trap would hide.
+const COPIES_MIN: usize = 64 << 20;
+
+/// Bytes that a guest hands over in one call of a host function: while they are copied nobody else has
+/// a turn. A call with more traps.
+fn copies_max(generation: &Generation) -> usize {
+    let granted = generation.grants().store.iter();
+    let buckets = granted.filter_map(|name| generation.store().bucket(name));
+    let value = buckets.map(|bucket| bucket.value_max()).max().unwrap_or(0);
+    // Beside the message or value: names, and what a list costs.
+    generation.limits().effects.max(value).max(COPIES_MIN) + (1 << 20)
 }
 
 fn optional_export<S: Signature>(

@@ -53,9 +53,10 @@ pub(super) struct Maker {
 impl Maker {
     /// A maker with the program that compiles; see [`Compiler::new`].
     pub(super) fn new(engine: Arc<Engine>, program: PathBuf, config: &config::Engine) -> Self {
+        let compiler = Compiler::new(program, engine.reservation(), config);
         Self {
             engine,
-            compiler: Compiler::new(program, config),
+            compiler,
             cache: Arc::default(),
             visits: Arc::new(Semaphore::new(CACHE_VISITS)),
             config: config.clone(),
@@ -236,14 +237,22 @@ fn recognize(path: &Path, bytes: &[u8]) -> Result<(), LoadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::engine::Sizes;
 
     fn maker(load_timeout: Duration) -> Maker {
+        let sizes = Sizes {
+            instances: 1,
+            kept: 0,
+            shards: 1,
+            memory: 1 << 20,
+            total_memory: 1 << 20,
+        };
         let config = config::Engine {
             cache: config::Cache::Off,
             load_timeout,
             ..config::Engine::default()
         };
-        let engine = Engine::new(1, 1 << 20).unwrap();
+        let engine = Engine::new(sizes).unwrap();
         Maker::new(engine, "/no/such/program".into(), &config)
     }
 

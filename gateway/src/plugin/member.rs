@@ -62,13 +62,15 @@ impl Member {
     /// An instance for an event: of the current generation, or of that which its connection stays
     /// with.
     async fn lease(&self, event: &mut Event) -> Result<Lease, Failure> {
+        // What was opened must be closed, however long that takes (G2).
+        let endless = event.closed;
         let Some(state) = event.states.get(self.place) else {
-            return self.pool.lease().await;
+            return self.pool.lease(endless).await;
         };
         if let Some(pool) = self.pinned(state) {
-            return pool.lease().await;
+            return pool.lease(endless).await;
         }
-        let mut lease = self.pool.lease().await?;
+        let mut lease = self.pool.lease(endless).await?;
         // The state may only have changed hands here while the event waited for the instance.
         let (is_kept, generation) = (!state.bytes.is_empty(), state.generation);
         if is_kept && generation != lease.generation() && lease.instance().migrates() {
@@ -118,11 +120,11 @@ impl Member {
                     shard.failed("migrate", event, &refusal);
                 }
             });
-            return pool.lease().await;
+            return pool.lease(event.closed).await;
         }
         // What was opened must be closed, on whatever generation there is (G2).
         if event.closed {
-            return self.pool.lease().await;
+            return self.pool.lease(true).await;
         }
         Err(Failure::Refused(refusal.to_string()))
     }

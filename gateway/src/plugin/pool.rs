@@ -1,12 +1,16 @@
 //! The instances of one plugin on one shard: reused from event to event, replaced with the
 //! generation or after a failure.
 
+mod places;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, sleep_until};
 
 use super::generation::Generation;
 use super::instance::{Instance, StartError};
@@ -17,8 +21,13 @@ use super::turns;
 use crate::config::OnRefusedState;
 use crate::handler::Failure;
 
+use places::{Place, Places};
+
 /// More generations than this no plugin's history keeps.
 const EARLIER_MAX: usize = 32;
+/// While others hold all places, one of a pool's events looks again this often. They may be on other
+/// threads, which do not tell.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The instances of one plugin on one shard.
 pub struct Pool {
@@ -38,16 +47,26 @@ pub struct Pool {
         clippy::vec_box,
         reason = "an instance is moved out and in for each event"
     )]
-    idle: RefCell<Vec<Box<Instance>>>,
+    idle: RefCell<Vec<Box<Placed>>>,
+    /// Where its instances have their places, beside those of the plugin's other generations here.
+    places: Rc<Places>,
     /// Events that have an instance or are about to get one.
     busy: Cell<usize>,
-    /// Those that wait because the engine has none to give.
-    starved: Cell<usize>,
     waiting: Cell<usize>,
+    /// One of those that wait looks whether there is a place.
+    looks: Cell<bool>,
     returned: Notify,
     limit: usize,
+    /// How long an event waits for an instance.
+    patience: Duration,
     /// Has a permit for each HTTP request that the instances may have under way together.
     requests: Arc<Semaphore>,
+}
+
+/// An instance and its place, which is given back after it is gone.
+struct Placed {
+    instance: Instance,
+    place: Place,
 }
 
 /// An instance that handles one event. Dropping it without [`Lease::keep`] throws it away.
@@ -55,52 +74,61 @@ pub(super) struct Lease {
     pool: Rc<Pool>,
     /// The slot's version the instance belongs to.
     version: u64,
-    instance: Option<Box<Instance>>,
+    placed: Option<Box<Placed>>,
 }
 
 impl Pool {
     /// A pool of as many instances as the plugin may have on a shard, of its slot's generations.
     pub fn new(plugin: &Plugin) -> Rc<Self> {
-        let pins = Pins::new(plugin.pinned().clone(), plugin.limits().pinned);
-        let limit = plugin.limits().instances as usize;
-        let requests = Arc::new(Semaphore::new(plugin.limits().http_requests));
-        let (name, owner) = (plugin.name().clone(), plugin.owner());
-        Self::over(plugin.slot().clone(), name, owner, pins, limit, requests)
+        let limits = plugin.limits();
+        Self::over(Self {
+            name: plugin.name().clone(),
+            owner: plugin.owner(),
+            version: Cell::new(plugin.slot().version()),
+            current: RefCell::new(plugin.slot().current()),
+            slot: plugin.slot().clone(),
+            earlier: RefCell::default(),
+            pins: Pins::new(plugin.pinned().clone(), limits.pinned),
+            idle: RefCell::default(),
+            places: Places::new(plugin.reserve().clone()),
+            busy: Cell::new(0),
+            waiting: Cell::new(0),
+            looks: Cell::new(false),
+            returned: Notify::new(),
+            limit: limits.instances as usize,
+            patience: limits.queue_wait,
+            requests: Arc::new(Semaphore::new(limits.http_requests)),
+        })
     }
 
     /// A pool of the instances of one generation, for ever.
     fn of_generation(&self, generation: Arc<Generation>) -> Rc<Self> {
         let slot = Arc::new(Slot::default());
         slot.swap(generation);
-        let pins = Pins::new(Arc::default(), 0);
-        let (name, requests) = (self.name.clone(), self.requests.clone());
-        Self::over(slot, name, self.owner, pins, self.limit, requests)
-    }
-
-    fn over(
-        slot: Arc<Slot>,
-        name: Arc<str>,
-        owner: usize,
-        pins: Pins,
-        limit: usize,
-        requests: Arc<Semaphore>,
-    ) -> Rc<Self> {
-        Rc::new(Self {
-            name,
-            owner,
+        Self::over(Self {
+            name: self.name.clone(),
+            owner: self.owner,
             version: Cell::new(slot.version()),
             current: RefCell::new(slot.current()),
             slot,
             earlier: RefCell::default(),
-            pins,
+            pins: Pins::new(Arc::default(), 0),
             idle: RefCell::default(),
+            places: self.places.clone(),
             busy: Cell::new(0),
-            starved: Cell::new(0),
             waiting: Cell::new(0),
+            looks: Cell::new(false),
             returned: Notify::new(),
-            limit,
-            requests,
+            limit: self.limit,
+            patience: self.patience,
+            requests: self.requests.clone(),
         })
+    }
+
+    fn over(pool: Self) -> Rc<Self> {
+        let pool = Rc::new(pool);
+        pool.places.join(&pool);
+        pool
     }
 
     /// The plugin's name.
@@ -123,7 +151,7 @@ impl Pool {
 
     /// Whether the next event would have to wait.
     pub(super) fn is_busy(&self) -> bool {
-        self.busy.get() >= self.limit || turns::is_spent(self.owner)
+        self.busy.get() >= self.limit || self.waiting.get() > 0 || turns::is_spent(self.owner)
     }
 
     /// Drops what belongs to a generation that is no longer current.
@@ -168,62 +196,145 @@ impl Pool {
         self.pins.pool(pin)
     }
 
-    /// An instance of the generation that is current now. Waits while `limit` events are under
-    /// way.
-    pub(super) async fn lease(self: &Rc<Self>) -> Result<Lease, Failure> {
-        while self.busy.get() >= self.limit {
-            self.wait().await;
-        }
+    /// An instance of the generation that is current now. Waits while `limit` events are under way,
+    /// or others hold all places, for `limits.queue_wait` at most; with `endless` however long it
+    /// takes.
+    pub(super) async fn lease(self: &Rc<Self>, endless: bool) -> Result<Lease, Failure> {
         self.tidy();
-        let version = self.version.get();
-        // Counted before the start, which may wait: else events beyond the limit could start.
-        self.busy.set(self.busy.get() + 1);
-        let mut lease = Lease {
-            pool: self.clone(),
-            version,
-            instance: self.idle.borrow_mut().pop(),
+        // Behind those who wait already.
+        let idle = match self.waiting.get() {
+            0 => self.idle(),
+            _ => None,
         };
-        if lease.instance.is_none() {
-            lease.instance = Some(self.start(version).await?);
-        }
+        let lease = match idle {
+            Some(lease) => lease,
+            None => Box::pin(self.obtain(endless)).await?,
+        };
         if turns::is_spent(self.owner) {
             turns::begin(self.owner).await;
         }
         Ok(lease)
     }
 
-    /// Starts an instance. When the engine has no more to give, waits for one of the others here.
-    async fn start(&self, version: u64) -> Result<Box<Instance>, Failure> {
+    /// An instance that is there.
+    fn idle(self: &Rc<Self>) -> Option<Lease> {
+        if self.busy.get() >= self.limit {
+            return None;
+        }
+        let placed = self.idle.borrow_mut().pop()?;
+        Some(self.lease_of(Some(placed)))
+    }
+
+    /// Counted before a start, which may wait: else events beyond the limit could start.
+    fn lease_of(self: &Rc<Self>, placed: Option<Box<Placed>>) -> Lease {
+        self.busy.set(self.busy.get() + 1);
+        Lease {
+            pool: self.clone(),
+            version: self.version.get(),
+            placed,
+        }
+    }
+
+    /// Starts an instance, or waits for one.
+    async fn obtain(self: &Rc<Self>, endless: bool) -> Result<Lease, Failure> {
+        let end = (!endless).then(|| Instant::now() + self.patience);
+        let mut is_behind = self.waiting.get() > 0;
+        loop {
+            if !is_behind {
+                self.tidy();
+                let lease = match self.idle() {
+                    Some(lease) => Some(lease),
+                    None => self.start().await?,
+                };
+                if let Some(lease) = lease {
+                    // There may be more than one that nobody has.
+                    self.ring();
+                    return Ok(lease);
+                }
+            }
+            is_behind = false;
+            self.wait(end).await?;
+        }
+    }
+
+    /// Starts an instance, if there is a place for it.
+    async fn start(self: &Rc<Self>) -> Result<Option<Lease>, Failure> {
         let current = self.current.borrow().clone();
         let Some(generation) = current else {
             return Err(Failure::Unavailable(
                 "no generation of the plugin is loaded yet".to_owned(),
             ));
         };
-        loop {
-            match Instance::start(&generation, self.requests.clone()).await {
-                Ok(mut instance) => {
-                    instance.watch(self.slot.clone(), version);
-                    return Ok(Box::new(instance));
-                }
-                Err(StartError::Start(failure)) => return Err(failure),
-                // If all the others here wait for the same, nobody would end this wait.
-                Err(StartError::Exhausted(_)) if self.busy.get() > self.starved.get() + 1 => {
-                    let _starved = Count::of(&self.starved);
-                    self.wait().await;
-                }
-                Err(error) => return Err(Failure::Unavailable(error.to_string())),
+        if self.busy.get() >= self.limit {
+            return Ok(None);
+        }
+        let Some(place) = self.places.take(generation.places(), self) else {
+            return Ok(None);
+        };
+        let mut lease = self.lease_of(None);
+        match Instance::start(&generation, self.requests.clone()).await {
+            Ok(mut instance) => {
+                instance.watch(self.slot.clone(), lease.version);
+                lease.placed = Some(Box::new(Placed { instance, place }));
+                Ok(Some(lease))
             }
-            if let Some(instance) = self.idle.borrow_mut().pop() {
-                return Ok(instance);
-            }
+            // A generation of more memories has just been given places that others still hold.
+            Err(StartError::Exhausted(_)) => Ok(None),
+            Err(StartError::Start(failure)) => Err(failure),
+            Err(error) => Err(Failure::Unavailable(error.to_string())),
         }
     }
 
-    /// Waits until an instance comes back.
-    async fn wait(&self) {
+    /// Waits until an instance may have come free.
+    async fn wait(&self, end: Option<Instant>) -> Result<(), Failure> {
+        // Only what is a matter of places and not of this pool's limit has to be looked for.
+        let has_room = self.busy.get() < self.limit;
+        let looks = (has_room && !self.looks.replace(true)).then(|| Looks(self));
+        let _want = looks.as_ref().map(|_| self.places.want());
+        // Ends first: the next one to look is another.
         let _waiting = Count::of(&self.waiting);
-        self.returned.notified().await;
+        let again = looks.as_ref().map(|_| Instant::now() + LOOK_AGAIN);
+        let Some(first) = again.into_iter().chain(end).min() else {
+            self.returned.notified().await;
+            return Ok(());
+        };
+        tokio::select! {
+            () = self.returned.notified() => return Ok(()),
+            () = sleep_until(first) => {}
+        }
+        match end {
+            Some(end) if end <= Instant::now() => Err(Failure::Busy(self.too_long())),
+            _ => Ok(()),
+        }
+    }
+
+    fn too_long(&self) -> String {
+        let (patience, limit) = (self.patience, self.limit);
+        match self.busy.get() >= limit {
+            true => format!(
+                "all {limit} on this shard were in use for {patience:?} (`limits.queue_wait`): raise `limits.instances` of the plugin, or have its handlers wait less"
+            ),
+            false => format!(
+                "plugins held all that there may be for {patience:?} (`limits.queue_wait`): raise `engine.instances`"
+            ),
+        }
+    }
+
+    /// Has the next of those that wait look.
+    fn ring(&self) {
+        if self.waiting.get() > 0 {
+            self.returned.notify_one();
+        }
+    }
+}
+
+/// One of those that wait looks for a place. When it is done, another does.
+struct Looks<'a>(&'a Pool);
+
+impl Drop for Looks<'_> {
+    fn drop(&mut self) {
+        self.0.looks.set(false);
+        self.0.ring();
     }
 }
 
@@ -251,27 +362,29 @@ impl Lease {
 
     /// The instance.
     pub(super) fn instance(&mut self) -> &mut Instance {
-        self.instance
-            .as_mut()
-            .expect("a lease has its instance until it is kept or dropped")
+        let placed = self.placed.as_mut();
+        let placed = placed.expect("a lease has its instance until it is kept or dropped");
+        &mut placed.instance
     }
 
-    /// Gives the instance back for the next event, unless its generation has gone meanwhile.
+    /// Gives the instance back for the next event, unless its generation has gone meanwhile, it holds
+    /// much more memory than it began with, or its place is wanted elsewhere.
     pub(super) fn keep(mut self) {
-        if self.version == self.pool.slot.version()
-            && let Some(instance) = self.instance.take()
+        let pool = self.pool.clone();
+        if self.version == pool.slot.version()
+            && let Some(placed) = self.placed.take_if(|placed| {
+                !placed.instance.is_swollen() && !pool.places.is_wanted(&placed.place, &pool)
+            })
         {
-            self.pool.idle.borrow_mut().push(instance);
+            pool.idle.borrow_mut().push(placed);
         }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.instance = None;
+        self.placed = None;
         self.pool.busy.set(self.pool.busy.get() - 1);
-        if self.pool.waiting.get() > 0 {
-            self.pool.returned.notify_one();
-        }
+        self.pool.ring();
     }
 }

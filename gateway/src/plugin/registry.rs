@@ -111,7 +111,9 @@ impl Registry {
         let (notices, _) = broadcast::channel(NOTICES_MAX);
         let plugins = config.plugins.iter().enumerate();
         let (plugins, waiting): (Vec<_>, Vec<_>) = plugins
-            .map(|(owner, plugin)| Plugin::new(owner, plugin, &config.topics, store.clone()))
+            .map(|(owner, plugin)| {
+                Plugin::new(&engine, owner, plugin, &config.topics, store.clone())
+            })
             .unzip();
         let registry = Arc::new(Self {
             plugins,
@@ -150,7 +152,7 @@ impl Registry {
         store: Arc<Store>,
     ) -> Result<Generation, LoadError> {
         let maker = Maker::new(engine.clone(), program.to_owned(), config);
-        let (plugin, _) = Plugin::new(0, plugin, &[], store);
+        let (plugin, _) = Plugin::new(engine, 0, plugin, &[], store);
         let place = Arc::new(tokio::sync::Semaphore::new(1));
         let source = maker.read(&plugin.path, &place).await?;
         maker.link(plugin.identity, 1, &plugin.path, source).await

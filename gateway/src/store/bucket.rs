@@ -147,6 +147,11 @@ impl Bucket {
         &self.limits.name
     }
 
+    /// Bytes that a value may have.
+    pub fn value_max(&self) -> usize {
+        self.limits.value
+    }
+
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<Bytes> {
         self.read(Operation::Get, 1, |entries, now| {

@@ -264,3 +264,19 @@ async fn a_publish_says_whether_it_may_be_compressed() {
         assert_eq!(payload.len() > prose.len(), first == TEXT);
     }
 }
+
+/// The limits by default fit each other: what may come in is handled, however much there is in it.
+#[tokio::test]
+async fn large_messages_are_within_all_limits_by_default() {
+    let gateway = pubsub().await;
+    let [mut ann] = connect(&gateway).await;
+    let mib = 1 << 20;
+    for data in [
+        json!(vec![json!({"a": 1}); mib / 8]),
+        json!(vec![1; mib]),
+        json!("x".repeat(12 * mib)),
+    ] {
+        let confirmed = request(&mut ann, publish("news", &data)).await;
+        assert_eq!(confirmed, json!({"topic": "news", "subscribers": 0}));
+    }
+}

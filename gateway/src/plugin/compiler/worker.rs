@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 
-use crate::plugin::engine;
+use crate::plugin::engine::{self, Reservation};
 
 /// What a worker may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Limits {
     pub memory: u64,
     /// Seconds of all its threads together.
     pub seconds: u64,
+    /// What the engine that will run the code reserves for each memory.
+    pub reservation: Reservation,
 }
 
 /// Why a worker has no code to give.
@@ -30,11 +32,16 @@ pub enum WorkError {
 
 impl Limits {
     /// The limits as arguments of the command.
-    pub(super) fn arguments(self) -> [String; 3] {
+    pub(super) fn arguments(self) -> [String; 4] {
+        let reservation = match self.reservation {
+            Reservation::Full => 0,
+            Reservation::Small(bytes) => bytes,
+        };
         [
             self.threads.to_string(),
             self.memory.to_string(),
             self.seconds.to_string(),
+            reservation.to_string(),
         ]
     }
 
@@ -69,7 +76,7 @@ pub fn work(limits: Limits) -> Result<(), WorkError> {
         .lock()
         .read_to_end(&mut component)
         .map_err(|error| other("failed to read the component", error.to_string()))?;
-    let engine = engine::for_compilation()
+    let engine = engine::for_compilation(limits.reservation)
         .map_err(|error| other("failed to start the engine", format!("{error:#}")))?;
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(limits.threads)

@@ -3,6 +3,7 @@
 use wasmtime::component::{Component, ComponentExportIndex};
 
 use super::VERSION;
+use crate::plugin::stock::{MEMORIES_MAX, TABLES_EACH};
 
 const HANDLER: &str = "tidegate:plugin/handler@0.1.0";
 const BATCH_HANDLER: &str = "tidegate:plugin/batch-handler@0.1.0";
@@ -84,6 +85,18 @@ pub enum ContractError {
          rebuild it against tidegate:plugin@{VERSION}, or remove the import"
     )]
     Import(String),
+    /// An instance would take more of the engine than any may.
+    #[error(
+        "is made of {memories} linear memories and {tables} tables, more than the {MEMORIES_MAX} and {} that one plugin may have: \
+         build it of fewer modules",
+        MEMORIES_MAX * TABLES_EACH
+    )]
+    TooManyParts {
+        /// Its memories.
+        memories: u32,
+        /// Its tables.
+        tables: u32,
+    },
 }
 
 impl Exports {

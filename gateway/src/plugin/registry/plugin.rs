@@ -12,9 +12,11 @@ use super::LOADS_MAX;
 use super::history::History;
 use super::loader::Load;
 use crate::config::{self, SharedTopic};
+use crate::plugin::engine::Engine;
 use crate::plugin::generation::{Digest, Generation, Identity};
 use crate::plugin::namespace::Namespace;
 use crate::plugin::slot::Slot;
+use crate::plugin::stock::Reserve;
 use crate::store::Store;
 
 /// One plugin of the configuration.
@@ -66,6 +68,7 @@ pub struct Status {
 impl Plugin {
     /// A plugin with nothing loaded, and the loads that will be asked for.
     pub(super) fn new(
+        engine: &Engine,
         owner: usize,
         config: &config::Plugin,
         shared: &[SharedTopic],
@@ -84,6 +87,7 @@ impl Plugin {
                 store,
                 on_refused_state: config.on_refused_state,
                 log_rate: Arc::default(),
+                reserve: Reserve::new(engine.stock().clone()),
             },
             path: config.path.clone(),
             watched: config.watch,
@@ -131,6 +135,11 @@ impl Plugin {
     /// Where its current generation is found.
     pub fn slot(&self) -> &Arc<Slot> {
         &self.slot
+    }
+
+    /// What each of its pools keeps of the engine's places.
+    pub(in crate::plugin) fn reserve(&self) -> &Arc<Reserve> {
+        &self.identity.reserve
     }
 
     /// How many connections stay with earlier generations, because a later one refused their state.

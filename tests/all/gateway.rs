@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
@@ -25,6 +26,8 @@ pub struct Gateway {
     /// The admin address.
     pub admin: SocketAddr,
     log: Arc<Mutex<String>>,
+    /// Whether what the process logs is left unread.
+    held: Arc<AtomicBool>,
 }
 
 impl Gateway {
@@ -112,6 +115,11 @@ impl Gateway {
             kib.trim().parse::<u64>().ok()
         });
         value.expect("the kernel tells") << 10
+    }
+
+    /// Leaves what the process logs unread from now on, or reads on.
+    pub fn hold_log(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
     }
 
     /// The value of a metric, as `name{label="value"}` without the prefix.

@@ -23,6 +23,9 @@ mod batch;
 mod bounds;
 mod browser_client;
 mod chain;
+#[cfg(target_os = "linux")]
+#[path = "../chaos/mod.rs"]
+mod chaos;
 mod code_cache;
 mod compression;
 mod config;

@@ -154,11 +154,12 @@ fn nothing_is_written_that_panics_or_waits_when_nobody_reads_it() {
 
 #[test]
 fn every_fixture_is_used_by_a_test() {
-    let tests = workspace().join("tests/all");
     let mut text = String::new();
-    visit(&tests, &mut |path| {
-        text.push_str(&std::fs::read_to_string(path).expect("source is text"))
-    });
+    for tests in ["tests/all", "tests/chaos"] {
+        visit(&workspace().join(tests), &mut |path| {
+            text.push_str(&std::fs::read_to_string(path).expect("source is text"))
+        });
+    }
     visit(&workspace().join("tests/guests/examples"), &mut |path| {
         let name = path
             .file_stem()

@@ -207,7 +207,7 @@ mod tests {
             load_timeout: time,
             ..config::Engine::default()
         };
-        (folder, Compiler::new(program, &config))
+        (folder, Compiler::new(program, Reservation::Full, &config))
     }
 
     async fn failure(script: &str, component: &[u8]) -> CompileError {
@@ -273,7 +273,7 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
         let program = PathBuf::from("/no/such/program");
-        let compiler = Compiler::new(program, &config::Engine::default());
+        let compiler = Compiler::new(program, Reservation::Full, &config::Engine::default());
         let error = compiler.compile(b"").await.err().unwrap().to_string();
         assert!(error.contains("/no/such/program"), "{error}");
     }

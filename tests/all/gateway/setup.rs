@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -139,8 +141,9 @@ impl Setup {
             .spawn()
             .expect("the gateway can be run");
         let log = Arc::new(Mutex::new(String::new()));
+        let held = Arc::new(AtomicBool::new(false));
         if let Some(stderr) = child.stderr.take() {
-            collect(stderr, log.clone());
+            collect(stderr, log.clone(), held.clone());
         }
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let mut address = |what: &str| {
@@ -158,6 +161,7 @@ impl Setup {
             address,
             admin,
             log,
+            held,
         }
     }
 
@@ -240,10 +244,13 @@ impl Setup {
     }
 }
 
-/// Reads a process's output to its end, so that it never blocks on it.
-fn collect(output: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
+/// Reads a process's output to its end, so that it never blocks on it unless the reading is held.
+fn collect(output: impl Read + Send + 'static, log: Arc<Mutex<String>>, held: Arc<AtomicBool>) {
     std::thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
+            while held.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
             let mut log = log.lock().expect("no test panics while it holds the log");
             log.push_str(&line);
             log.push('\n');

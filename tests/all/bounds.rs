@@ -209,7 +209,10 @@ async fn on_drain_follows_what_was_queued_for_another_shard() {
     let gateway = setup.start().await;
     let [(mut sender, _), (mut receiver, id)] = on_two_shards(&gateway).await;
     for _ in 0..50 {
-        assert_eq!(sender.ask(&format!("push {id} 2")).await, "Some(Queued)");
+        assert_eq!(
+            sender.ask(&format!("push {id} 2")).await,
+            "Some(Delivery::Queued)"
+        );
         for _ in 0..2 {
             assert_eq!(receiver.recv_binary().await.len(), 64 << 10);
         }
@@ -232,7 +235,10 @@ async fn on_drain_comes_for_what_was_dropped_in_the_end_too() {
     receiver.write(&frame(0x81, b"id")).await;
     let (_, id) = receiver.read_frame().await;
     let id = String::from_utf8(id).expect("a number");
-    assert_eq!(sender.ask(&format!("push {id} 200")).await, "Some(Queued)");
+    assert_eq!(
+        sender.ask(&format!("push {id} 200")).await,
+        "Some(Delivery::Queued)"
+    );
     let drops = r#"drops_total{reason="drop-newest"}"#;
     gateway.until_metric_is_at_least(drops, 1).await;
     loop {
@@ -251,12 +257,18 @@ async fn a_connection_that_is_not_there_takes_nothing_on_any_shard() {
     let [(mut sender, own), (receiver, id)] = on_two_shards(&gateway).await;
     for unknown in [1_000_000, 1_000_001, u64::MAX, 0] {
         let answer = sender.ask(&format!("push {unknown} 1")).await;
-        assert_eq!(answer, "Some(Dropped)", "{unknown}, own is {own}");
+        assert_eq!(answer, "Some(Delivery::Dropped)", "{unknown}, own is {own}");
     }
-    assert_eq!(sender.ask(&format!("push {id} 1")).await, "Some(Queued)");
+    assert_eq!(
+        sender.ask(&format!("push {id} 1")).await,
+        "Some(Delivery::Queued)"
+    );
     drop(receiver);
     gateway.until_metric("connections_open", 1).await;
-    assert_eq!(sender.ask(&format!("push {id} 1")).await, "Some(Dropped)");
+    assert_eq!(
+        sender.ask(&format!("push {id} 1")).await,
+        "Some(Delivery::Dropped)"
+    );
     let dropped = gateway.metric(r#"drops_total{reason="closing"}"#).await;
     assert!(dropped >= 5, "{dropped}");
 }

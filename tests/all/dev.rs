@@ -269,7 +269,8 @@ async fn a_save_that_changes_nothing_swaps_nothing() {
     let mut events = dev.events().await;
     events.until_generation(1).await;
     dev.stays_at_home().await;
-    dev.save(&version("v1"));
+    // Other contents, so that it is built, and the same component.
+    dev.save(&(version("v1") + "// The end.\n"));
     assert_eq!(events.until("unchanged").await["generation"], 1);
     let mut client = dev.connect().await;
     assert_eq!(client.ask("hello").await, "v1 hello");

@@ -137,7 +137,8 @@ async fn a_ping_is_answered_with_its_own_payload() {
 
 #[tokio::test]
 async fn a_connection_survives_100_000_pings_that_it_does_not_read_the_answers_of() {
-    let gateway = Gateway::with("echo").server("shards = 1").start().await;
+    let unlimited = Gateway::with("echo").route_limits("control_rate = \"off\"");
+    let gateway = unlimited.server("shards = 1").start().await;
     let mut raw = upgraded(&gateway).await;
     let before = resident_kb(&gateway);
     let pings = frame(PING, &[1; 125]).repeat(1000);

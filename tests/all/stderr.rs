@@ -92,7 +92,8 @@ async fn a_reader_that_does_not_read_does_not_keep_the_process_from_its_end() {
 fn a_stdout_that_nobody_reads_is_no_reason_to_panic() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("tidegate.toml");
-    std::fs::write(&config, "").unwrap();
+    let text = "plugin = [{ name = \"a\", path = \"a.wasm\" }]\nroute = [{ path = \"/\", plugins = [\"a\"] }]\n";
+    std::fs::write(&config, text).unwrap();
     let closed = || Stdio::from(pipe().unwrap().1);
     let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").unwrap());
     for stdout in [closed(), full()] {

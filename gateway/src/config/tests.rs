@@ -76,7 +76,7 @@ fn two_tables_are_a_configuration_and_the_rest_has_defaults() {
     assert_eq!(config.engine.cache, Cache::Default);
     let plugin = &config.plugins[0];
     assert!(plugin.watch);
-    assert_eq!(plugin.limits.memory, 64 * 1024 * 1024);
+    assert_eq!(plugin.limits.memory, 256 * 1024 * 1024);
     assert_eq!(plugin.limits.deadline, Duration::from_millis(50));
     let route = &config.routes[0];
     assert_eq!(route.origins, Origins::Same);
@@ -116,7 +116,7 @@ fn defaults_pass_the_rules_for_what_is_written() {
         path = "chat.wasm"
         watch = true
         history = 5
-        limits = { deadline = "50ms", wait = "5s", load = "2s", memory = "64MiB", instances = 64, effects = "17MiB", timers = 1024, timer = "10ms", pinned = 1024, changes = 1024, http_requests = 32, http_connect = "2s", http_first_byte = "3s", http_timeout = "4s", http_request_body = "1MiB", http_response_body = "4MiB" }
+        limits = { deadline = "50ms", wait = "5s", load = "2s", memory = "256MiB", instances = 64, queue_wait = "10s", deadline_per_kib = "500us", effects = "17MiB", timers = 1024, timer = "10ms", pinned = 1024, changes = 1024, http_requests = 32, http_connect = "2s", http_first_byte = "3s", http_timeout = "4s", http_request_body = "1MiB", http_response_body = "4MiB" }
         [[route]]
         path = "/rooms/{room}"
         plugins = ["chat"]
@@ -260,7 +260,7 @@ fn a_granted_bucket_needs_no_table() {
         name = "plain"
         keys = 100_000
         key = 255
-        value = "64KiB"
+        value = "1MiB"
         size = "64MiB"
     "#;
     let config = config(text);

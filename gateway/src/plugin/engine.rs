@@ -23,7 +23,7 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// How much memory of a slot stays resident between two instances: a small guest's whole heap, so
 /// that replacing an instance touches no fresh pages.
-const KEEP_RESIDENT: usize = 1 << 20;
+const KEEP_RESIDENT: usize = 256 << 10;
 /// Slots kept warm for a component that has gone: enough for a shard's working set. More would
 /// hold the memory of generations long gone.
 const WARM_SLOTS: u32 = 32;

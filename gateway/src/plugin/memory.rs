@@ -10,7 +10,7 @@ use wasmtime::ResourceLimiter;
 pub(super) const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// An instance that has grown by more than this is replaced after its event: memory that one large
 /// message took would stay with it. Making another costs less than handling such a message did.
-const KEEP_MAX: usize = 16 << 20;
+const KEEP_MAX: usize = 4 << 20;
 
 /// What the instances of a process hold together.
 #[derive(Debug)]
@@ -232,11 +232,11 @@ mod tests {
         memory.memory_growing(0, 40 << 20, None).expect("room");
         memory.started();
         memory
-            .memory_growing(40 << 20, 56 << 20, None)
+            .memory_growing(40 << 20, 44 << 20, None)
             .expect("room");
         assert!(!memory.is_swollen());
         memory
-            .memory_growing(56 << 20, (56 << 20) + PAGE, None)
+            .memory_growing(44 << 20, (44 << 20) + PAGE, None)
             .expect("room");
         assert!(memory.is_swollen());
     }

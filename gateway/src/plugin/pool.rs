@@ -239,6 +239,7 @@ impl Pool {
     async fn obtain(self: &Rc<Self>, endless: bool) -> Result<Lease, Failure> {
         let end = (!endless).then(|| Instant::now() + self.patience);
         let mut is_behind = self.waiting.get() > 0;
+        let mut looks = None;
         loop {
             if !is_behind {
                 self.tidy();
@@ -253,7 +254,7 @@ impl Pool {
                 }
             }
             is_behind = false;
-            self.wait(end).await?;
+            self.wait(end, &mut looks).await?;
         }
     }
 
@@ -278,20 +279,31 @@ impl Pool {
                 lease.placed = Some(Box::new(Placed { instance, place }));
                 Ok(Some(lease))
             }
-            // A generation of more memories has just been given places that others still hold.
-            Err(StartError::Exhausted(_)) => Ok(None),
+            // A generation of more memories has just been given places that others still hold. The
+            // place is held meanwhile, so that nobody else tries the same.
+            Err(StartError::Exhausted(_)) => {
+                sleep_until(Instant::now() + LOOK_AGAIN).await;
+                drop(place);
+                Ok(None)
+            }
             Err(StartError::Start(failure)) => Err(failure),
             Err(error) => Err(Failure::Unavailable(error.to_string())),
         }
     }
 
-    /// Waits until an instance may have come free.
-    async fn wait(&self, end: Option<Instant>) -> Result<(), Failure> {
+    /// Waits until an instance may have come free. `looks` is kept from one wait to the next: given up
+    /// in between, it would wake whoever waits, this event among them, again and again.
+    async fn wait<'a>(
+        &'a self,
+        end: Option<Instant>,
+        looks: &mut Option<Looks<'a>>,
+    ) -> Result<(), Failure> {
         // Only what is a matter of places and not of this pool's limit has to be looked for.
         let has_room = self.busy.get() < self.limit;
-        let looks = (has_room && !self.looks.replace(true)).then(|| Looks(self));
-        let _want = looks.as_ref().map(|_| self.places.want());
-        // Ends first: the next one to look is another.
+        if has_room && looks.is_none() && !self.looks.replace(true) {
+            *looks = Some(Looks(self));
+        }
+        let _want = (has_room && looks.is_some()).then(|| self.places.want());
         let _waiting = Count::of(&self.waiting);
         let again = looks.as_ref().map(|_| Instant::now() + LOOK_AGAIN);
         let Some(first) = again.into_iter().chain(end).min() else {

@@ -58,7 +58,7 @@ async fn an_event_that_waits_too_long_is_a_500() {
     let gateway = gateway().limits("wait = \"200ms\"").start().await;
     let response = get(&gateway, "/sleep/60000").await;
     assert_eq!(response.status, 500);
-    assert_eq!(gateway.metric("failures_total{kind=\"deadline\"}").await, 1);
+    assert_eq!(gateway.metric("failures_total{kind=\"wait\"}").await, 1);
 }
 
 #[tokio::test]

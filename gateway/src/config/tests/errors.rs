@@ -233,7 +233,7 @@ fn an_unknown_key_names_the_nearest_known_one() {
     );
     assert_eq!(
         error("[log]\ncolour = true"),
-        r#"tidegate.toml:2:1: unknown key "colour" in [log]: use one of "level", "format""#
+        r#"tidegate.toml:2:1: unknown key "colour" in [log]: use one of "level", "format", "queue", "rate""#
     );
     assert_eq!(
         route_error("[route.limits]\nmesage = 1"),

@@ -111,7 +111,7 @@ fn an_error_in_a_variable_names_the_variable() {
         (
             "TIDEGATE_SERVER__A.B=\"C",
             "1",
-            r#"unknown key "a.b=\"c" in [server]: use one of "listen", "shards", "connections", "handshake_timeout", "headers", "drain_window", "drain_deadline", "queue", "pending", "oversize", "client""#,
+            r#"unknown key "a.b=\"c" in [server]: use one of "listen", "shards", "connections", "handshake_timeout", "unacknowledged", "headers", "drain_window", "drain_deadline", "queue", "pending", "oversize", "client", "hosts", "address""#,
         ),
     ];
     for (name, value, expected) in cases {

@@ -31,7 +31,7 @@ pub enum Encoded {
 }
 
 /// One thing a handler did.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// A frame for one connection.
     Send {
@@ -330,27 +330,13 @@ impl Effects {
                 sender: Some(sender),
             }),
             Effect::SetTimer {
-                owner,
                 of_connection: false,
-                name,
-                schedule,
-                max,
-            } => self.push(Effect::SetTimer {
-                owner: *owner,
+                ..
+            }
+            | Effect::ClearTimer {
                 of_connection: false,
-                name: name.clone(),
-                schedule: *schedule,
-                max: *max,
-            }),
-            Effect::ClearTimer {
-                owner,
-                of_connection: false,
-                name,
-            } => self.push(Effect::ClearTimer {
-                owner: *owner,
-                of_connection: false,
-                name: name.clone(),
-            }),
+                ..
+            } => self.push(effect.clone()),
             Effect::SetTimer { .. }
             | Effect::ClearTimer { .. }
             | Effect::Subscribe { .. }

@@ -50,61 +50,8 @@ impl prometheus_client::collector::Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let encoder = &mut encoder;
         self.connections(encoder)?;
-        self.family(
-            encoder,
-            "events",
-            "Events handed to a handler",
-            "event",
-            |c| &c.events,
-        )?;
-        self.family(
-            encoder,
-            "failures",
-            "Events whose handler did not return ok",
-            "kind",
-            |c| &c.failures,
-        )?;
-        self.family(
-            encoder,
-            "closes",
-            "Connections ended, by close cause",
-            "cause",
-            |c| &c.closes,
-        )?;
-        self.family(
-            encoder,
-            "closing_handshakes",
-            "Closing handshakes, by how they ended",
-            "end",
-            |c| &c.closings,
-        )?;
-        self.family(
-            encoder,
-            "excesses",
-            "Limits on what clients send that were met",
-            "limit",
-            |c| &c.excesses,
-        )?;
-        self.counter(
-            encoder,
-            "failure_replies",
-            "Failed messages that the gateway answered itself",
-            |c| &c.failure_replies,
-        )?;
-        self.family(
-            encoder,
-            "refusals",
-            "Requests and sockets that did not become a connection",
-            "reason",
-            |c| &c.refusals,
-        )?;
-        self.family(
-            encoder,
-            "drops",
-            "Messages not delivered, and timers not set",
-            "reason",
-            |c| &c.drops,
-        )?;
+        self.ends(encoder)?;
+        self.refused(encoder)?;
         self.family(
             encoder,
             "outgoing_requests",
@@ -134,6 +81,69 @@ impl prometheus_client::collector::Collector for Snapshot {
 }
 
 impl Snapshot {
+    /// Events, and how they and their connections ended.
+    fn ends(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        self.family(
+            encoder,
+            "events",
+            "Events handed to a handler",
+            "event",
+            |c| &c.events,
+        )?;
+        self.family(
+            encoder,
+            "failures",
+            "Events whose handler did not return ok",
+            "kind",
+            |c| &c.failures,
+        )?;
+        self.family(
+            encoder,
+            "closes",
+            "Connections ended, by close cause",
+            "cause",
+            |c| &c.closes,
+        )?;
+        self.family(
+            encoder,
+            "closing_handshakes",
+            "Closing handshakes, by how they ended",
+            "end",
+            |c| &c.closings,
+        )
+    }
+
+    /// What met a limit, was refused or was dropped.
+    fn refused(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        self.family(
+            encoder,
+            "excesses",
+            "Limits on what clients send that were met",
+            "limit",
+            |c| &c.excesses,
+        )?;
+        self.counter(
+            encoder,
+            "failure_replies",
+            "Failed messages that the gateway answered itself",
+            |c| &c.failure_replies,
+        )?;
+        self.family(
+            encoder,
+            "refusals",
+            "Requests and sockets that did not become a connection",
+            "reason",
+            |c| &c.refusals,
+        )?;
+        self.family(
+            encoder,
+            "drops",
+            "Messages not delivered, and timers not set",
+            "reason",
+            |c| &c.drops,
+        )
+    }
+
     fn sum(&self, counter: impl Fn(&Counters) -> u64) -> u64 {
         self.counters.iter().map(|counters| counter(counters)).sum()
     }

@@ -72,9 +72,7 @@ fn is_allowed(origins: &Origins, origin: &str, host: &str) -> bool {
     match origins {
         Origins::Any => true,
         Origins::Same => Origin::parse(origin).is_some_and(|origin| origin.is_at(host)),
-        Origins::List(list) => {
-            Origin::parse(origin).is_some_and(|origin| list.iter().any(|listed| *listed == origin))
-        }
+        Origins::List(list) => Origin::parse(origin).is_some_and(|origin| list.contains(&origin)),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use tidegate_sdk::{Connection, Delivery, Handler, Message, Result};
 
-const CHUNK: [u8; 64 << 10] = [0; 64 << 10];
+static CHUNK: [u8; 64 << 10] = [0; 64 << 10];
 
 struct Drain;
 
@@ -16,7 +16,7 @@ impl Handler for Drain {
             }
             ["push", id, count] => {
                 let to = tidegate_sdk::connection(id.parse()?);
-                let last = (0..count.parse()?).map(|_: u32| to.send(CHUNK)).last();
+                let last = (0..count.parse()?).fold(None, |_, _: u32| Some(to.send(CHUNK)));
                 connection.send(format!("{last:?}"));
             }
             ["fill", count] => {

@@ -210,7 +210,8 @@ fn a_message_that_drips_is_ended_though_its_peer_lives() {
         let ping = frame(PING, b"");
         let head = part(100_000, 0);
         // Within a payload, between the fragments of a message, and within a head.
-        let cases: [(Vec<u8>, &dyn Fn(usize) -> Vec<u8>); 3] = [
+        type Drip<'a> = &'a dyn Fn(usize) -> Vec<u8>;
+        let cases: [(Vec<u8>, Drip<'_>); 3] = [
             (part(100_000, 1000), &|_| vec![0]),
             (frame(0x02, &[0; 1000]), &|_| ping.clone()),
             (head[..1].to_vec(), &|n| head[n..n + 1].to_vec()),

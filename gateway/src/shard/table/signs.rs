@@ -47,7 +47,7 @@ impl Table {
                 continue;
             };
             let slot = self.slots[key as usize].as_ref();
-            if !slot.is_some_and(|slot| slot.outbox.queued() == 0) {
+            if slot.is_none_or(|slot| slot.outbox.queued() > 0) {
                 continue;
             }
             self.make_room();

@@ -36,16 +36,16 @@ const MEMORY_KEPT: u64 = 10 << 20;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_the_gateway_serves_and_forgets_nobody() {
     let variable = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
-    let seconds = variable("TIDEGATE_CHAOS_SECONDS").unwrap_or(20);
+    let seconds = variable("TIDEGATE_CHAOS_SECONDS").unwrap_or(24);
     let seed = variable("TIDEGATE_CHAOS_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     eprintln!("chaos: TIDEGATE_CHAOS_SEED={seed}, {seconds} s");
     let gateway = Arc::new(start().await);
     let witness = Witness::attend(&gateway).await;
-    // What is made once and kept, as caches and pools are, is made in the first part.
-    storm(&gateway, seed, seconds / 4).await;
+    // What is made once and kept, as caches and pools are, is made in the first half.
+    storm(&gateway, seed, seconds / 2).await;
     gateway.until_metric("connections_open", 1).await;
     let base = gateway.memory();
-    storm(&gateway, seed + 1, seconds - seconds / 4).await;
+    storm(&gateway, seed + 1, seconds - seconds / 2).await;
     gateway.until_metric("connections_open", 1).await;
     every_shard_serves(&gateway).await;
     gateway.until_metric("connections_open", 1).await;

@@ -59,7 +59,7 @@ pub struct Status {
     pub last_error: Option<(SystemTime, String)>,
     /// Generations that took over, rollbacks included.
     pub swaps: u64,
-    /// Loads that were refused, by [`LoadError::reason`].
+    /// Loads that were refused, by the reason of their `LoadError`.
     pub refusals: BTreeMap<&'static str, u64>,
     /// Connections that stay with earlier generations, because a later one refused their state.
     pub pinned: usize,

@@ -152,7 +152,9 @@ impl Connection {
         let start = *at;
         let mut batch = Batch::with_capacity(64);
         let allocated = ALLOCATOR.allocated();
-        let result = self.reader.batch(scratch, at, limit, usize::MAX, &mut batch);
+        let result = self
+            .reader
+            .batch(scratch, at, limit, usize::MAX, &mut batch);
         let result = result.map(|_| ());
         let now = ALLOCATOR.allocated();
         assert!(now <= allocated, "a batch allocates nothing");

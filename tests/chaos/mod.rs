@@ -48,6 +48,7 @@ async fn whatever_happens_the_gateway_serves_and_forgets_nobody() {
     storm(&gateway, seed + 1, seconds - seconds / 2).await;
     gateway.until_metric("connections_open", 1).await;
     every_shard_serves(&gateway).await;
+    the_store_takes_writes(&gateway).await;
     gateway.until_metric("connections_open", 1).await;
     witness.agree(&gateway).await;
     until_memory(&gateway, base).await;
@@ -166,6 +167,16 @@ async fn every_shard_serves(gateway: &Gateway) {
         client.close(1000, "").await;
     }
     assert_eq!(serving.len() as u64, SHARDS, "shards {serving:?} serve");
+}
+
+/// Waits until the store has noticed that its disk has room again.
+async fn the_store_takes_writes(gateway: &Gateway) {
+    let mut client = connect(gateway, "/").await;
+    let written = async { while client.ask("put 100").await != "put" {} };
+    let written = tokio::time::timeout(PATIENCE, written).await;
+    written.expect("the store recovers when the disk has room");
+    assert_eq!(gateway.admin("GET", "/readyz").await.status, 200);
+    client.close(1000, "").await;
 }
 
 /// Waits until the memory is back near where it was.

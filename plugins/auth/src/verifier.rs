@@ -90,7 +90,8 @@ fn secret(key: &str) -> Result<DecodingKey> {
             key.len()
         ));
     }
-    Ok(DecodingKey::from_secret(key.as_bytes()))
+    DecodingKey::from_secret(key.as_bytes())
+        .map_err(|why| error!("\"key\" in [plugin.config] is not taken: {why}"))
 }
 
 fn public(key: &str, read: fn(&[u8]) -> Result<DecodingKey, Error>) -> Result<DecodingKey> {

@@ -81,7 +81,8 @@ test("a reload is not noticed", async (t) => {
     const heard = [];
     gate.addEventListener("reconnecting", () => heard.push("reconnecting"));
     gate.on("said", (payload) => heard.push(payload));
-    await next(gate, "open");
+    // It is open when the stream begins, and subscribed when the handler has said so.
+    await new Promise((resolve) => gate.on("welcome", resolve));
     const other = open();
     const say = (payload) => other.request("publish", { topic: "tea", event: "said", payload });
     const last = new Promise((resolve) => gate.on("said", (payload) => payload === 3 && resolve()));

@@ -143,7 +143,7 @@ pub async fn open<H: Handler>(driver: Rc<Driver<H>>, terms: Rc<Terms<H>>, upgrad
     if let Some(wish) = signs {
         shard.grant_signs(seat, wish);
     }
-    granted.commit(&shard);
+    shard.commit(&mut granted);
     terms.give_event(granted);
     let mut connection = Connection {
         events: Events::new(shard.clone(), terms, seat, states),

@@ -6,6 +6,7 @@
 //! sends to another.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::HashMap;
@@ -14,7 +15,6 @@ use crate::close::CloseFrame;
 use crate::codec::{self, Opcode};
 use crate::event_stream;
 use crate::message::{ConnectionId, Message};
-use crate::shard::Schedule;
 use crate::topic::{Topic, TopicOwner};
 
 /// Frames of this length lie by themselves: one more allocation is nothing beside copying them again,
@@ -28,6 +28,17 @@ pub enum Encoded {
     Here(Range<usize>),
     /// By itself.
     Apart(Bytes),
+}
+
+/// The times at which a timer fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Until it first does.
+    pub delay: Duration,
+    /// From then on between firings; none for once.
+    pub every: Option<Duration>,
+    /// Whether one of the same name stays as it is.
+    pub keep: bool,
 }
 
 /// One thing a handler did.

@@ -7,8 +7,7 @@ use foldhash::HashMap;
 
 use crate::close::CloseFrame;
 use crate::effects::Effects;
-use crate::message::ConnectionId;
-use crate::shard::{Seat, Shard};
+use crate::message::{ConnectionId, Seat};
 
 /// What one plugin keeps for a connection.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +56,8 @@ impl States {
 /// What an event carries into the handler and what it brings back.
 ///
 /// A connection has one only while it handles something; the state is moved in and out. Effects and
-/// the new state count only when the handler returned `ok`: [`Event::commit`].
+/// the new state count only when the handler returned `ok`:
+/// [`Shard::commit`](crate::shard::Shard::commit).
 #[derive(Debug, Default)]
 pub struct Event {
     /// The event's own connection; none for an upgrade, a request, or a plugin's own timer.
@@ -117,21 +117,14 @@ impl Event {
         }
     }
 
-    /// The handler returned `ok`: state and effects take effect.
-    pub fn commit(&mut self, shard: &Shard) {
-        for mut earlier in std::mem::take(&mut self.earlier) {
-            earlier.commit(shard);
-        }
+    /// Keeps the state that the event has set, for the plugin that handled it.
+    pub fn keep_state(&mut self) {
         if let Some(bytes) = self.next_state.take() {
             self.states.set(self.member, bytes, self.generation);
         }
-        let kicked = shard.apply(self.seat, self.owner, &self.effects);
-        self.kicked = self.kicked.take().or(kicked);
-        self.effects.clear();
-        self.forget_changes();
     }
 
-    /// The handler failed: nothing it did takes effect (G10).
+    /// Drops all that the handler did and that is not in force yet.
     pub fn discard(&mut self) {
         self.earlier.clear();
         self.next_state = None;

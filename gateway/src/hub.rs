@@ -6,10 +6,9 @@
 
 use std::collections::HashMap;
 
+use crate::message::Key;
 use crate::topic::{ByTopic, Topic, TopicOwner};
 
-/// A subscriber's place in its shard's table of outboxes.
-pub type Key = u32;
 type TopicId = u32;
 
 /// The topics and subscribers of one shard.

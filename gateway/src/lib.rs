@@ -10,7 +10,8 @@
 //! - [`pending`]: the process's budget for what has come in only in part; [`rate`]: how fast a client may send
 //! - [`directory`]: what shards know of each other's topics; [`topic`]: whose a topic is
 //!
-//! The seam: [`handler`], with [`effects`], [`message`] and [`close`] as its words.
+//! The seam: [`handler`], with [`event`], [`effects`], [`message`] and [`close`] as its words;
+//! [`dispatch`] runs an event.
 //!
 //! The plugin side: [`plugin`], and nothing else knows WebAssembly.
 //!
@@ -32,6 +33,7 @@ pub mod connection;
 pub mod console;
 pub mod counters;
 pub mod directory;
+pub mod dispatch;
 pub mod effects;
 pub mod event;
 pub mod event_stream;

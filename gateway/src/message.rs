@@ -1,4 +1,4 @@
-//! A message, and the id of the connection it belongs to.
+//! A message, and what names the connection it belongs to.
 
 use std::fmt;
 
@@ -24,6 +24,18 @@ impl fmt::Debug for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ConnectionId({})", self.0)
     }
+}
+
+/// The place of a connection in its shard's table.
+pub type Key = u32;
+
+/// A connection's id and its place in its shard's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seat {
+    /// Never reused.
+    pub id: ConnectionId,
+    /// Reused after the connection is gone.
+    pub key: Key,
 }
 
 /// A complete application unit (RFC 6455 section 5.6), borrowed from wherever it was received.

@@ -32,14 +32,12 @@ use crate::config::RouteLimits;
 use crate::counters::Counters;
 use crate::directory::Directory;
 use crate::effects::Effects;
-use crate::event::Event;
 use crate::event_stream;
-use crate::handler::Failure;
 use crate::heartbeat::{Heartbeats, Millis};
 use crate::hub::Hub;
 use crate::labels::DropReason;
 use crate::log::Rate;
-use crate::message::{ConnectionId, Message};
+use crate::message::{ConnectionId, Message, Seat};
 use crate::outbox::Oversize;
 use crate::pending::Pending;
 use crate::signs::Wish;
@@ -51,8 +49,8 @@ pub use deflation::Deflation;
 pub use link::{Link, Mail, Mailbox};
 pub use poller::Ready;
 pub use signal::Wake;
-pub use table::{Delivery, Encoding, Presence, Seat};
-pub use timers::{Schedule, Whose};
+pub use table::{Delivery, Encoding, Presence};
+pub use timers::Whose;
 pub use turn::Turn;
 
 use allowance::Allowance;
@@ -417,21 +415,6 @@ impl Shard {
     /// Ends the sending side of a connection's socket, once all is flushed.
     pub fn shutdown(&self, seat: Seat) {
         self.table.borrow().shutdown(seat.key);
-    }
-
-    /// Counts an event that failed, and logs it if that may be.
-    pub fn failed(&self, name: &'static str, event: &Event, failure: &Failure) {
-        self.counters.failures.count(failure.kind());
-        if !self.may_log_failure(event.owner) {
-            return;
-        }
-        let generation = event.generation;
-        match event.connection() {
-            Some(connection) => {
-                tracing::warn!(%connection, event = name, generation, "{failure}");
-            }
-            None => tracing::warn!(event = name, generation, "{failure}"),
-        }
     }
 
     /// Whether a failure of the plugin `owner` may be logged: clients can cause them at any rate, and

@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 
 use super::{Connection, Ended};
 use crate::handler::Handler;
-use crate::shard::{Seat, Shard, Turn};
+use crate::message::Seat;
+use crate::shard::{Shard, Turn};
 use crate::supervise;
 
 /// How many futures' memory is kept for the next ones: as many as are under way at once, which is

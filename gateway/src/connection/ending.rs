@@ -15,8 +15,9 @@ use crate::codec::{Item, Violation};
 use crate::config::RouteLimits;
 use crate::handler::Handler;
 use crate::labels::ClosingEnd;
+use crate::message::Seat;
 use crate::progress::{Intake, Progress};
-use crate::shard::{Seat, Shard};
+use crate::shard::Shard;
 
 /// The shortest time in which a peer must have taken something of what is queued for it, also where
 /// nobody waits for its answer: the turn that writes must have come.

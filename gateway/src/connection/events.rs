@@ -6,13 +6,14 @@ use std::rc::Rc;
 use super::{Terms, reply};
 use crate::close::{CloseCause, CloseFrame};
 use crate::config::{OnError, OnFailure};
+use crate::dispatch;
 use crate::effects::Options;
 use crate::event::{Event, States};
 use crate::handler::{Batch, Failure, Handler, Request};
 use crate::heartbeat::Millis;
 use crate::labels::{EventKind, Excess, Label};
-use crate::message::Message;
-use crate::shard::{Delivery, Seat, Shard};
+use crate::message::{Message, Seat};
+use crate::shard::{Delivery, Shard};
 
 /// How many unused events a route keeps on a shard: as many as are under way at once, which is one
 /// unless handlers wait.
@@ -152,7 +153,7 @@ impl<H: Handler> Events<H> {
         if matches!(delivery, Delivery::Sent | Delivery::Queued) {
             event.effects.send(id, message, Options::default(), room);
             event.seat = Some(self.seat);
-            event.commit(shard);
+            shard.commit(&mut event);
             shard.counters().failure_replies.add(1);
         }
         self.terms.give_event(event);
@@ -199,7 +200,7 @@ impl<H: Handler> Events<H> {
     ) -> Option<CloseCause> {
         let failed = match result {
             Ok(()) => {
-                event.commit(&self.shard);
+                self.shard.commit(&mut event);
                 None
             }
             Err(failure) => {
@@ -214,7 +215,7 @@ impl<H: Handler> Events<H> {
     }
 
     fn failed(&mut self, kind: EventKind, event: &Event, failure: &Failure) -> Option<CloseCause> {
-        self.shard.failed(kind.name(), event, failure);
+        dispatch::failed(&self.shard, kind.name(), event, failure);
         let closes = match failure {
             Failure::Handler(_) => self.terms.on_error == OnError::Close,
             // Its client comes back to the new generation, and begins anew.

@@ -158,7 +158,7 @@ impl Handler for Rc<Fake> {
             if stops || handled == messages.len() {
                 return Batch { handled, last };
             }
-            event.commit(&self.shard);
+            self.shard.commit(event);
         }
         unreachable!("there is at least one message");
     }

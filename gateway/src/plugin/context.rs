@@ -224,7 +224,7 @@ impl Context {
             None => true,
         };
         let event = self.event_mut();
-        event.commit(shard);
+        shard.commit(event);
         event.handled += 1;
         let goes_on = event.handled < len
             && event.kicked.is_none()

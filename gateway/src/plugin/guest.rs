@@ -14,6 +14,7 @@ use super::lower;
 use super::member::Member;
 use super::pool::Pool;
 use crate::close::CloseCause;
+use crate::dispatch::failed;
 use crate::event::Event;
 use crate::handler::{Accept, Batch, Failure, Handler, Reject, Request, Upgrade};
 use crate::message::Message;
@@ -52,7 +53,7 @@ impl Guest {
             if matches!(verdict, Verdict::Done) || index + 1 == self.members.len() {
                 return Ok(());
             }
-            event.commit(&self.shard);
+            self.shard.commit(event);
             let is_ending = event.seat.is_some_and(|seat| self.shard.is_ending(seat));
             if event.kicked.is_some() || is_ending {
                 return Ok(());
@@ -113,13 +114,13 @@ impl Guest {
         first: Option<Failure>,
     ) -> Option<Failure> {
         let Err(failure) = result else {
-            event.commit(&self.shard);
+            self.shard.commit(event);
             return first;
         };
         event.discard();
         let failure = failure.of_plugin(member.pool().name());
         if first.is_some() {
-            self.shard.failed("chain", event, &failure);
+            failed(&self.shard, "chain", event, &failure);
         }
         first.or(Some(failure))
     }

@@ -11,6 +11,7 @@ use super::packed::Packed;
 use super::pins::Pin;
 use super::pool::{Lease, Pool};
 use crate::close::CloseCause;
+use crate::dispatch::failed;
 use crate::event::{Event, State};
 use crate::handler::{Batch, Failure, Request};
 use crate::message::{ConnectionId, Message};
@@ -117,7 +118,7 @@ impl Member {
             state.pin = Some(pin);
             shard::with_current(|shard| {
                 if let Some(shard) = shard {
-                    shard.failed("migrate", event, &refusal);
+                    failed(shard, "migrate", event, &refusal);
                 }
             });
             return pool.lease(event.closed).await;

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::dispatch::failed;
 use crate::event::Event;
 use crate::handler::{Failure, Handler};
 use crate::labels::{EventKind, Label};
@@ -56,10 +57,10 @@ impl<H: Handler> Lone<H> {
     /// Puts into force what the handler did, unless it failed.
     fn settle(&self, kind: EventKind, event: &mut Event, result: Result<(), Failure>) {
         match result {
-            Ok(()) => event.commit(&self.shard),
+            Ok(()) => self.shard.commit(event),
             Err(failure) => {
                 event.discard();
-                self.shard.failed(kind.name(), event, &failure);
+                failed(&self.shard, kind.name(), event, &failure);
             }
         }
         event.reset();

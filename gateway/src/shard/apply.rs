@@ -3,14 +3,26 @@
 use std::ops::Range;
 
 use super::table::{Audience, Frame};
-use super::{Seat, Shard, Whose};
+use super::{Shard, Whose};
 use crate::close::{CloseCause, CloseFrame};
 use crate::effects::{Effect, Effects, Encoded};
+use crate::event::Event;
 use crate::labels::DropReason;
-use crate::message::ConnectionId;
+use crate::message::{ConnectionId, Seat};
 use crate::topic::Topic;
 
 impl Shard {
+    /// Puts into force what the handler of an event did: its state and its effects.
+    pub fn commit(&self, event: &mut Event) {
+        for mut earlier in std::mem::take(&mut event.earlier) {
+            self.commit(&mut earlier);
+        }
+        event.keep_state();
+        let kicked = self.apply(event.seat, event.owner, &event.effects);
+        event.kicked = event.kicked.take().or(kicked);
+        event.discard();
+    }
+
     /// Puts an event's effects into force, in order. Returns the close frame if the handler closed
     /// its connection. `seat` is the event's connection, an upgrade has none; `owner` is the plugin.
     pub fn apply(&self, seat: Option<Seat>, owner: usize, effects: &Effects) -> Option<CloseFrame> {

@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Seat, Shard};
+use super::Shard;
 use crate::heartbeat::Millis;
+use crate::message::Seat;
 
 /// Delays of a shard, the shortest first.
 pub(super) type Delays = BinaryHeap<Reverse<(Millis, Seat)>>;

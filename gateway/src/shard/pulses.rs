@@ -3,10 +3,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Seat, Shard};
+use super::Shard;
 use crate::close::CloseCause;
 use crate::heartbeat::{Due, Millis};
 use crate::log::Rate;
+use crate::message::Seat;
 use crate::progress::Intake;
 
 /// How often the coarse clock moves and due heartbeats are looked at. Timeouts are late by up to

@@ -22,9 +22,8 @@ use crate::config::{RouteLimits, SlowConsumer};
 use crate::counters::Counters;
 use crate::event_stream;
 use crate::heartbeat::{Millis, Pulse};
-use crate::hub::Key;
 use crate::labels::DropReason;
-use crate::message::{ConnectionId, Message};
+use crate::message::{ConnectionId, Key, Message, Seat};
 use crate::outbox::{HIGH_WATER, Kind, LARGE_MIN, Outbox, Output, Oversize, Span};
 use crate::signs::Signs;
 
@@ -37,15 +36,6 @@ use slot::{Slot, flush, mark};
 const TURN_MAX: usize = 8 << 20;
 /// The most connections that are told something in one turn; the others' turn is the next.
 const DUE_MAX: usize = 256;
-
-/// A connection's id and its place in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Seat {
-    /// Never reused.
-    pub id: ConnectionId,
-    /// Reused after the connection is gone.
-    pub key: Key,
-}
 
 /// What `send` answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

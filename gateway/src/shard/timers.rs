@@ -12,7 +12,9 @@ use foldhash::HashMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Seat, Shard};
+use super::Shard;
+use crate::effects::Schedule;
+use crate::message::Seat;
 
 /// Milliseconds since the shard was started.
 type Time = u64;
@@ -32,17 +34,6 @@ pub enum Whose {
     Connection(Seat),
     /// A plugin's own, by its index in the configuration.
     Plugin(usize),
-}
-
-/// When a timer fires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule {
-    /// Until it first does.
-    pub delay: Duration,
-    /// From then on between firings; none for once.
-    pub every: Option<Duration>,
-    /// Whether one of the same name stays as it is.
-    pub keep: bool,
 }
 
 /// One timer.

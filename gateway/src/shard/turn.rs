@@ -3,9 +3,10 @@
 
 use std::task::{Context, Poll};
 
+use super::Shard;
 use super::poller::{READY_MAX, Ready};
-use super::{Seat, Shard};
 use crate::effects::Effects;
+use crate::message::Seat;
 
 /// What a turn begins with.
 #[derive(Debug, Default)]

@@ -6,12 +6,12 @@ use wasmtime::Result;
 use wasmtime::component::LinkerInstance;
 
 use super::{Cx, is_name, on_shard};
-use crate::effects::Effect;
+use crate::effects::{Effect, Schedule};
 use crate::event::Event;
 use crate::message::ConnectionId;
 use crate::plugin::context::Context;
 use crate::plugin::contract::{TimerError, TimerOptions};
-use crate::shard::{self, Schedule};
+use crate::shard;
 
 pub(super) fn add_to_linker(host: &mut LinkerInstance<'_, Context>) -> Result<()> {
     host.func_wrap(

@@ -16,6 +16,7 @@ use super::rules::{describe, has_host, validate};
 use super::{Held, HttpRequest};
 use crate::connection::Terms;
 use crate::console::Body;
+use crate::dispatch::failed;
 use crate::event::Event;
 use crate::handler::{Accept, Failure, Handler, Reject, Request, Upgrade};
 use crate::labels::{EventKind, Label, RefusalReason};
@@ -155,7 +156,7 @@ async fn decide<H: Handler>(
         }
         Ok(Upgrade::Reject(reject)) => Refused::ByHandler(reject),
         Err(failure) => {
-            shard.failed(EventKind::Upgrade.name(), &event, &failure);
+            failed(shard, EventKind::Upgrade.name(), &event, &failure);
             Refused::ByUs(match failure {
                 Failure::Unavailable(_) | Failure::Busy(_) => Refusal::Unavailable,
                 _ => Refusal::Failed(failure.to_string()),

@@ -18,6 +18,7 @@ use super::rules::{describe, has_host, is_ours, parse_field};
 use crate::config::RouteLimits;
 use crate::connection::Terms;
 use crate::console::Body;
+use crate::dispatch::failed;
 use crate::event::States;
 use crate::handler::{Accept, Failure, Handler};
 use crate::labels::{EventKind, Label};
@@ -74,7 +75,7 @@ pub(super) async fn respond<H: Handler>(
 /// is handed on whatever becomes of its client.
 fn take_up<H: Handler>(site: &Site<H>, consent: Consent<H>) -> Accept {
     let mut event = consent.event;
-    event.commit(site.shard());
+    site.shard().commit(&mut event);
     consent.terms.give_event(event);
     consent.accept
 }
@@ -155,12 +156,12 @@ async fn answer<H: Handler>(
     let answered = terms.handler.respond(&mut event, responder, request).await;
     let answered = match answered {
         Ok(response) => {
-            event.commit(shard);
+            shard.commit(&mut event);
             Ok(response)
         }
         Err(failure) => {
             event.discard();
-            shard.failed(EventKind::Request.name(), &event, &failure);
+            failed(shard, EventKind::Request.name(), &event, &failure);
             Err(match failure {
                 Failure::Unavailable(_) | Failure::Busy(_) => Refusal::Unavailable,
                 _ => Refusal::Failed(failure.to_string()),

@@ -9,10 +9,10 @@ use super::{Encoding, Table, flush, mark};
 use crate::close::CloseCause;
 use crate::codec;
 use crate::event_stream;
-use crate::hub::Key;
 use crate::labels::DropReason;
+use crate::message::Key;
+use crate::message::Seat;
 use crate::outbox::{Kind, LARGE_MIN, Large, Output, Push, Span};
-use crate::shard::Seat;
 use crate::shard::deflation::Form;
 
 /// A data message: encoded once in each form in which someone takes it.

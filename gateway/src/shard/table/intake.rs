@@ -5,10 +5,11 @@ use std::net::TcpStream;
 use rustix::ioctl::{Getter, Opcode};
 
 use super::slot::Slot;
-use super::{Encoding, Seat, Table};
+use super::{Encoding, Table};
 use crate::heartbeat::{Due, Look, Millis, Pulse};
-use crate::hub::Key;
 use crate::message::ConnectionId;
+use crate::message::Key;
+use crate::message::Seat;
 use crate::progress::Intake;
 
 /// `SIOCOUTQ`, which on sockets has the number of `TIOCOUTQ`: bytes that the peer has not acknowledged.

@@ -4,9 +4,9 @@ use super::{Encoding, Table, mark};
 use crate::codec::{self, Opcode};
 use crate::event_stream;
 use crate::heartbeat::Millis;
-use crate::hub::Key;
+use crate::message::Key;
+use crate::message::Seat;
 use crate::outbox::{Kind, Span};
-use crate::shard::Seat;
 use crate::signs::Wish;
 
 /// A message of as many bytes is announced: on a slow line it takes seconds, in which nothing else

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
-use super::Seat;
 use crate::close::CloseCause;
 use crate::codec;
 use crate::config::RouteLimits;
 use crate::counters::Counters;
 use crate::event_stream;
 use crate::heartbeat::Pulse;
-use crate::hub::Key;
+use crate::message::Key;
+use crate::message::Seat;
 use crate::message::{ConnectionId, Message};
 use crate::outbox::{Flush, Large, Outbox, Output, Oversize};
 use crate::shard::deflation::Deflation;

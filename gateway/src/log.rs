@@ -27,13 +27,13 @@ use crate::supervise;
 pub use queue::Lost;
 pub use rate::Rate;
 
-use queue::Queue;
+use queue::LineQueue;
 
 /// How long an end of the process waits for its last lines to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The lines of the process that wait, once it logs.
-static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
+static QUEUE: OnceLock<Arc<LineQueue>> = OnceLock::new();
 /// `log.rate`, once the process logs.
 static RATE: OnceLock<u32> = OnceLock::new();
 
@@ -49,11 +49,11 @@ pub fn start(config: &config::Log) -> anyhow::Result<()> {
         )
     })?;
     let _ = RATE.set(config.rate);
-    let queue = QUEUE.get_or_init(|| Arc::new(Queue::new(config.queue)));
+    let queue = QUEUE.get_or_init(|| Arc::new(LineQueue::new(config.queue)));
     let lines = queue.clone();
     let is_terminal = io::stderr().is_terminal();
     format::subscriber(config.format, is_terminal, filter, move || {
-        Entry(lines.clone())
+        LineWriter(lines.clone())
     })
     .try_init()
     .map_err(|error| anyhow!("failed to start the log: {error}"))?;
@@ -103,9 +103,9 @@ fn rate_of_a_source() -> u32 {
 }
 
 /// One line on its way into the queue.
-struct Entry(Arc<Queue>);
+struct LineWriter(Arc<LineQueue>);
 
-impl io::Write for Entry {
+impl io::Write for LineWriter {
     /// Takes a whole line always.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.push(line);

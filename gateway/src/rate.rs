@@ -50,7 +50,7 @@ impl Meter {
         if self.excess(limits).is_some() {
             return 0;
         }
-        let [messages, ..] = Bucket::all(limits);
+        let [messages, ..] = TokenBucket::all(limits);
         messages.map_or(usize::MAX, |bucket| {
             ((bucket.most + ONE).saturating_sub(u64::from(self.messages)) / ONE) as usize
         })
@@ -74,9 +74,9 @@ impl Meter {
     }
 
     /// What is owed to each bucket that has a rate.
-    fn buckets(&self, limits: &RouteLimits) -> impl Iterator<Item = (u64, Bucket)> {
+    fn buckets(&self, limits: &RouteLimits) -> impl Iterator<Item = (u64, TokenBucket)> {
         let owed = [self.messages, self.bytes, self.control].map(u64::from);
-        let buckets = owed.into_iter().zip(Bucket::all(limits));
+        let buckets = owed.into_iter().zip(TokenBucket::all(limits));
         buckets.filter_map(|(owed, bucket)| Some((owed, bucket?)))
     }
 
@@ -96,7 +96,7 @@ impl Meter {
 }
 
 /// One of the rates, and the most that may be owed to it while more is taken.
-struct Bucket {
+struct TokenBucket {
     excess: Excess,
     rate: u32,
     most: u64,
@@ -104,7 +104,7 @@ struct Bucket {
     unit: u64,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Those of messages, bytes and control frames; none where there is no rate.
     #[inline]
     fn all(limits: &RouteLimits) -> [Option<Self>; 3] {

@@ -2,7 +2,7 @@
 //! process. It knows neither WebAssembly nor sockets.
 //!
 //! Memory is what everything reads. With a file a write is also in the `journal`, whose thread
-//! commits what has come meanwhile as one group; the writer waits for that ([`Pending`]), nobody
+//! commits what has come meanwhile as one group; the writer waits for that ([`Receipt`]), nobody
 //! else does. What a bucket's watchers are to hear goes into their [`Changes`] in the order of the
 //! writes.
 //!
@@ -30,11 +30,11 @@ use std::sync::atomic::AtomicUsize;
 
 use crate::config::{self, Config};
 
-pub use bucket::{Bucket, BucketStatus, Page, Seen, Swap};
+pub use bucket::{Bucket, BucketStatus, KeyPage, Seen, Swap};
 pub use changes::{Change, Changes};
 pub use disk::OpenError;
 pub use error::StoreError;
-pub use journal::{Commit, Pending};
+pub use journal::{Commit, Receipt};
 
 use clock::Clock;
 use disk::Disk;

@@ -31,7 +31,7 @@ use crate::codec;
 use crate::message::ConnectionId;
 use crate::plugin::{Digest, Reload, ReloadError, Status};
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type AdminResponse = Response<Full<Bytes>>;
 
 /// The code of a close by an operator who named none: the first of the application's range
 /// (RFC 6455 section 7.4.2).
@@ -86,7 +86,7 @@ pub(super) fn is_trusted(admin: &Admin, request: &Request<Incoming>) -> bool {
     admin.token.is_some() && authorize(admin, request.headers()).is_ok()
 }
 
-pub(super) async fn respond(admin: &Admin, request: Request<Incoming>) -> Answer {
+pub(super) async fn respond(admin: &Admin, request: Request<Incoming>) -> AdminResponse {
     let (head, body) = request.into_parts();
     if !admin.hosts.admit(&head.headers) {
         return error(
@@ -146,7 +146,7 @@ pub(super) async fn respond(admin: &Admin, request: Request<Incoming>) -> Answer
     clippy::result_large_err,
     reason = "the error is the answer, made once a request"
 )]
-fn authorize(admin: &Admin, headers: &HeaderMap) -> Result<(), Answer> {
+fn authorize(admin: &Admin, headers: &HeaderMap) -> Result<(), AdminResponse> {
     if headers.contains_key(header::ORIGIN) {
         return Err(error(
             StatusCode::FORBIDDEN,
@@ -174,7 +174,7 @@ fn authorize(admin: &Admin, headers: &HeaderMap) -> Result<(), Answer> {
     Err(refused)
 }
 
-fn ready(admin: &Admin) -> Answer {
+fn ready(admin: &Admin) -> AdminResponse {
     if admin.is_draining() {
         return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
     }
@@ -195,7 +195,7 @@ fn ready(admin: &Admin) -> Answer {
     }
 }
 
-fn metrics(admin: &Admin) -> Answer {
+fn metrics(admin: &Admin) -> AdminResponse {
     let mut answer = text(StatusCode::OK, metrics::render(admin));
     let kind =
         HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -203,7 +203,7 @@ fn metrics(admin: &Admin) -> Answer {
     answer
 }
 
-async fn reload(admin: &Admin, name: &str) -> Answer {
+async fn reload(admin: &Admin, name: &str) -> AdminResponse {
     let index = match admin.registry.find(name) {
         Ok(index) => index,
         Err(error) => return failed(&error),
@@ -217,7 +217,7 @@ async fn reload(admin: &Admin, name: &str) -> Answer {
     }
 }
 
-fn rollback(admin: &Admin, name: &str, query: &str) -> Answer {
+fn rollback(admin: &Admin, name: &str, query: &str) -> AdminResponse {
     let wanted = match param(query, "generation").map(|value| value.parse()) {
         None => None,
         Some(Ok(generation)) => Some(generation),
@@ -236,7 +236,7 @@ fn rollback(admin: &Admin, name: &str, query: &str) -> Answer {
     }
 }
 
-fn close(admin: &Admin, id: &str, query: &str) -> Answer {
+fn close(admin: &Admin, id: &str, query: &str) -> AdminResponse {
     let Ok(id) = id.parse() else {
         return error(
             StatusCode::BAD_REQUEST,
@@ -324,7 +324,7 @@ fn seconds(time: SystemTime) -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-fn failed(cause: &ReloadError) -> Answer {
+fn failed(cause: &ReloadError) -> AdminResponse {
     let status = match cause {
         ReloadError::Unknown(_) => StatusCode::NOT_FOUND,
         ReloadError::Load(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -334,21 +334,21 @@ fn failed(cause: &ReloadError) -> Answer {
     error(status, &cause.to_string())
 }
 
-pub(super) fn error(status: StatusCode, words: &str) -> Answer {
+pub(super) fn error(status: StatusCode, words: &str) -> AdminResponse {
     json(status, &json!({ "error": words }))
 }
 
-pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> AdminResponse {
     let mut body = serde_json::to_vec(value).expect("our own types have string keys");
     body.push(b'\n');
     answer(status, body, "application/json")
 }
 
-fn text(status: StatusCode, words: impl Into<Bytes>) -> Answer {
+fn text(status: StatusCode, words: impl Into<Bytes>) -> AdminResponse {
     answer(status, words, "text/plain; charset=utf-8")
 }
 
-fn answer(status: StatusCode, body: impl Into<Bytes>, kind: &'static str) -> Answer {
+fn answer(status: StatusCode, body: impl Into<Bytes>, kind: &'static str) -> AdminResponse {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     answer

@@ -18,7 +18,7 @@ use crate::store::StoreStatus;
 
 /// Renders all metrics.
 pub(super) fn render(admin: &Admin) -> String {
-    let snapshot = Snapshot {
+    let snapshot = Scrape {
         counters: admin.counters.clone(),
         plugins: admin
             .registry
@@ -38,7 +38,7 @@ pub(super) fn render(admin: &Admin) -> String {
 }
 
 #[derive(Debug)]
-struct Snapshot {
+struct Scrape {
     counters: Vec<std::sync::Arc<Counters>>,
     plugins: Vec<Status>,
     store: StoreStatus,
@@ -46,7 +46,7 @@ struct Snapshot {
     publishes: Vec<(&'static str, u64)>,
 }
 
-impl prometheus_client::collector::Collector for Snapshot {
+impl prometheus_client::collector::Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let encoder = &mut encoder;
         self.connections(encoder)?;
@@ -80,7 +80,7 @@ impl prometheus_client::collector::Collector for Snapshot {
     }
 }
 
-impl Snapshot {
+impl Scrape {
     /// Events, and how they and their connections ended.
     fn ends(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         self.family(

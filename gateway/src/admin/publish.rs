@@ -17,7 +17,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use serde_json::json;
 
 use super::Admin;
-use super::api::{Answer, error, json, param};
+use super::api::{AdminResponse, error, json, param};
 use crate::directory::NAME_MAX;
 use crate::labels::PublishResult;
 use crate::message::Message;
@@ -33,7 +33,7 @@ pub(super) async fn publish(
     query: &str,
     headers: &HeaderMap,
     body: Incoming,
-) -> Answer {
+) -> AdminResponse {
     let topic = param(query, "topic").unwrap_or_default();
     if !(1..=NAME_MAX).contains(&topic.len()) {
         return error(
@@ -84,7 +84,11 @@ pub(super) async fn publish(
 }
 
 /// Reads a message of at most `limit` bytes.
-async fn receive(headers: &HeaderMap, body: Incoming, limit: usize) -> Result<Bytes, Box<Answer>> {
+async fn receive(
+    headers: &HeaderMap,
+    body: Incoming,
+    limit: usize,
+) -> Result<Bytes, Box<AdminResponse>> {
     let too_large = || {
         let words = format!("the message is over {limit} bytes: raise `message` in [admin]");
         Box::new(error(StatusCode::PAYLOAD_TOO_LARGE, &words))

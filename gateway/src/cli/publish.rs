@@ -46,7 +46,7 @@ pub struct Publish {
 /// What the gateway says.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Answer {
+enum PublishAnswer {
     Taken { subscribers: u32 },
     Refused { error: String },
 }
@@ -94,11 +94,11 @@ async fn send(publish: &Publish, message: Bytes) -> anyhow::Result<u32> {
     let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
     let body = body.map_err(|error| anyhow!("half an answer from {admin}: {error}"))?;
     match serde_json::from_slice(&body.to_bytes()) {
-        Ok(Answer::Taken { subscribers }) => Ok(subscribers),
-        Ok(Answer::Refused { error }) if status == StatusCode::UNAUTHORIZED => {
+        Ok(PublishAnswer::Taken { subscribers }) => Ok(subscribers),
+        Ok(PublishAnswer::Refused { error }) if status == StatusCode::UNAUTHORIZED => {
             bail!("{admin} wants a token: {error}: give it with --token or TIDEGATE_ADMIN__TOKEN")
         }
-        Ok(Answer::Refused { error }) => bail!("{admin} refused it with {status}: {error}"),
+        Ok(PublishAnswer::Refused { error }) => bail!("{admin} refused it with {status}: {error}"),
         Err(_) => bail!("{admin} answered {status}, not as an admin API does: check --admin"),
     }
 }

@@ -23,11 +23,11 @@ const SPARE: usize = 4;
 /// The connections of a shard, while nothing is handled for them.
 pub struct Driver<H> {
     shard: Rc<Shard>,
-    places: RefCell<Vec<Place<H>>>,
+    places: RefCell<Vec<DriverPlace<H>>>,
 }
 
 /// Where a connection is.
-enum Place<H> {
+enum DriverPlace<H> {
     /// Nowhere: there is none.
     Empty,
     /// Here, with nothing to do.
@@ -68,9 +68,9 @@ impl<H: Handler> Driver<H> {
         let mut places = self.places.borrow_mut();
         let index = seat.key as usize;
         if places.len() <= index {
-            places.resize_with(index + 1, || Place::Empty);
+            places.resize_with(index + 1, || DriverPlace::Empty);
         }
-        places[index] = Place::Busy { again: false };
+        places[index] = DriverPlace::Busy { again: false };
     }
 
     /// Takes a connection back whose step has ended.
@@ -81,7 +81,7 @@ impl<H: Handler> Driver<H> {
             supervise::passing("a connection", async move {
                 // Boxed: a task's future is copied when it begins and when it ends.
                 Box::pin(connection.end(ended)).await;
-                driver.places.borrow_mut()[seat.key as usize] = Place::Empty;
+                driver.places.borrow_mut()[seat.key as usize] = DriverPlace::Empty;
                 driver.shard.dismiss(seat);
             });
             return;
@@ -90,8 +90,8 @@ impl<H: Handler> Driver<H> {
             self.shard.hold_pulse(seat);
         }
         let place = &mut self.places.borrow_mut()[seat.key as usize];
-        let again = matches!(place, Place::Busy { again: true });
-        *place = Place::Idle(connection);
+        let again = matches!(place, DriverPlace::Busy { again: true });
+        *place = DriverPlace::Idle(connection);
         if again || matches!(step, Step::More) {
             self.shard.set_due(seat);
         }
@@ -100,17 +100,17 @@ impl<H: Handler> Driver<H> {
     /// The connection, if it is idle. If not, that something has come for it is remembered.
     fn take(&self, seat: Seat) -> Option<Connection<H>> {
         let place = &mut self.places.borrow_mut()[seat.key as usize];
-        match std::mem::replace(place, Place::Busy { again: true }) {
-            Place::Idle(connection) => {
-                *place = Place::Busy { again: false };
+        match std::mem::replace(place, DriverPlace::Busy { again: true }) {
+            DriverPlace::Idle(connection) => {
+                *place = DriverPlace::Busy { again: false };
                 Some(connection)
             }
-            Place::Busy { .. } => {
+            DriverPlace::Busy { .. } => {
                 self.shard.wake(seat);
                 None
             }
-            Place::Empty => {
-                *place = Place::Empty;
+            DriverPlace::Empty => {
+                *place = DriverPlace::Empty;
                 None
             }
         }
@@ -195,6 +195,6 @@ mod tests {
     /// ARCHITECTURE.md says what an idle connection holds.
     #[test]
     fn a_place_is_small() {
-        assert_eq!(size_of::<Place<crate::plugin::Guest>>(), 144);
+        assert_eq!(size_of::<DriverPlace<crate::plugin::Guest>>(), 144);
     }
 }

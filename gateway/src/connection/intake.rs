@@ -21,7 +21,7 @@ use crate::shard::{Presence, SLICE};
 const STEP_MESSAGES: usize = 128;
 
 /// How far the bytes of one read were handled.
-enum Progress {
+enum Handled {
     All,
     /// No instance is free: the rest, from this offset on, waits outside the shared buffer.
     Busy(usize),
@@ -44,23 +44,21 @@ impl<H: Handler> Connection<H> {
         self.meter.bytes(n);
         let progress = self.handle(&mut scratch[..n], 0, true).await;
         let rest = match progress {
-            Progress::Busy(at) | Progress::Left(at) | Progress::Delayed(at) => {
-                scratch[at..n].to_vec()
-            }
+            Handled::Busy(at) | Handled::Left(at) | Handled::Delayed(at) => scratch[at..n].to_vec(),
             _ => Vec::new(),
         };
         let filled = n == scratch.len();
         self.shard().give_scratch(scratch);
         let progress = match progress {
-            Progress::Busy(_) => {
+            Handled::Busy(_) => {
                 self.keep(rest, 0);
                 match self.hold() {
                     Some(cause) => return (self, Step::Ended(cause.into())),
                     None => return Box::pin(self.take_in_rest()).await,
                 }
             }
-            Progress::Left(_) => Progress::Left(0),
-            Progress::Delayed(_) => Progress::Delayed(0),
+            Handled::Left(_) => Handled::Left(0),
+            Handled::Delayed(_) => Handled::Delayed(0),
             progress => progress,
         };
         let step = match self.settle(progress, rest) {
@@ -137,12 +135,12 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Keeps what was not handled, and says what is next.
-    fn settle(&mut self, progress: Progress, bytes: Vec<u8>) -> Step {
-        let delayed = matches!(progress, Progress::Delayed(_));
+    fn settle(&mut self, progress: Handled, bytes: Vec<u8>) -> Step {
+        let delayed = matches!(progress, Handled::Delayed(_));
         match progress {
-            Progress::Ended(ended) => return Step::Ended(ended),
-            Progress::All => {}
-            Progress::Busy(at) | Progress::Left(at) | Progress::Delayed(at) => {
+            Handled::Ended(ended) => return Step::Ended(ended),
+            Handled::All => {}
+            Handled::Busy(at) | Handled::Left(at) | Handled::Delayed(at) => {
                 self.keep(bytes, at);
             }
         }
@@ -193,7 +191,7 @@ impl<H: Handler> Connection<H> {
         CloseCause::Excess(excess)
     }
 
-    async fn handle(&mut self, bytes: &mut [u8], from: usize, shared: bool) -> Progress {
+    async fn handle(&mut self, bytes: &mut [u8], from: usize, shared: bool) -> Handled {
         let (mut at, mut left) = (from, STEP_MESSAGES);
         loop {
             let now = self.events.shard().now();
@@ -201,14 +199,14 @@ impl<H: Handler> Connection<H> {
             let delays = self.events.terms.limits.on_rate == OnRate::Delay;
             if room == 0 && delays {
                 self.reader.release();
-                return Progress::Delayed(at);
+                return Handled::Delayed(at);
             }
             if at < bytes.len() {
                 if left == 0 {
-                    return Progress::Left(at);
+                    return Handled::Left(at);
                 }
                 if shared && self.events.terms.handler.is_busy() {
-                    return Progress::Busy(at);
+                    return Handled::Busy(at);
                 }
             }
             let most = if delays { room.min(left) } else { left };
@@ -220,7 +218,7 @@ impl<H: Handler> Connection<H> {
                 let turns = self.events.shard().turns();
                 match self.handle_next(bytes, &mut at, room).await {
                     Ok(end) => ended = end,
-                    Err(NoMore) => return Progress::All,
+                    Err(NoMore) => return Handled::All,
                 }
                 if ended.is_none() && self.events.shard().turns() != turns {
                     ended = self.look_for_peer(&bytes[at..]);
@@ -229,7 +227,7 @@ impl<H: Handler> Connection<H> {
             if let Some(cause) = ended {
                 // Skipped frame by frame: what comes next may begin in the middle of one.
                 let has_parted = self.has_closed(&mut bytes[at..]);
-                return Progress::Ended(Ended { cause, has_parted });
+                return Handled::Ended(Ended { cause, has_parted });
             }
         }
     }

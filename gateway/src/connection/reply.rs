@@ -16,7 +16,7 @@ const REPEATED_MAX: usize = 1024;
 
 /// The answer to `message`, if it has a type and an id: that it has failed.
 pub(super) fn to(message: &str) -> Option<String> {
-    let mut asked = Asked::default();
+    let mut asked = FailedMessage::default();
     let head = &message[..message.floor_char_boundary(LOOKED_AT)];
     // Whether all of it is sound is no matter; it may well be cut.
     let _ = serde_json::Deserializer::from_str(head).deserialize_map(Search(&mut asked));
@@ -25,7 +25,7 @@ pub(super) fn to(message: &str) -> Option<String> {
         // A number that may go on.
         return None;
     }
-    let answer = Answer {
+    let answer = FailureReply {
         kind: &kind,
         request_id: id,
         success: false,
@@ -39,13 +39,13 @@ pub(super) fn to(message: &str) -> Option<String> {
 
 /// What a message says of itself.
 #[derive(Default)]
-struct Asked<'a> {
+struct FailedMessage<'a> {
     kind: Option<Cow<'a, str>>,
     id: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct FailureReply<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     #[serde(rename = "requestId")]
@@ -61,7 +61,7 @@ struct Fault {
 }
 
 /// Reads an object until both are found, and no further.
-struct Search<'a, 'de>(&'a mut Asked<'de>);
+struct Search<'a, 'de>(&'a mut FailedMessage<'de>);
 
 impl<'de> Visitor<'de> for Search<'_, 'de> {
     type Value = ();

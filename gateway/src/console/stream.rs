@@ -25,9 +25,9 @@ const PENDING_MAX: usize = 16;
 const RETRY: &str = "retry: 500\n";
 
 /// A response's body made of what a task sends.
-pub(super) struct Stream(mpsc::Receiver<Bytes>);
+pub(super) struct EventBody(mpsc::Receiver<Bytes>);
 
-impl Body for Stream {
+impl Body for EventBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -42,7 +42,7 @@ impl Body for Stream {
 }
 
 /// Starts a stream: a snapshot first, then all that happens. Call in a runtime.
-pub(super) fn open(console: Arc<Console>) -> Stream {
+pub(super) fn open(console: Arc<Console>) -> EventBody {
     let (sender, receiver) = mpsc::channel(PENDING_MAX);
     // Before the snapshot: what happens in between is told twice rather than never.
     let (notices, reports) = (console.registry.notices(), console.reports.subscribe());
@@ -51,7 +51,7 @@ pub(super) fn open(console: Arc<Console>) -> Stream {
         "a page of the console",
         follow(console, notices, reports, sender, first.into()),
     );
-    Stream(receiver)
+    EventBody(receiver)
 }
 
 /// Sends what happens until the page has gone.

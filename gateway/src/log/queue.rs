@@ -4,10 +4,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Lines that wait for the thread that writes them. Whoever logs never waits for room.
-pub(super) struct Queue {
+pub(super) struct LineQueue {
     /// A std mutex: it is held while a line is copied, or the lines are taken, and never while they
     /// are written.
-    content: Mutex<Content>,
+    content: Mutex<QueuedLines>,
     filled: Condvar,
     written: Condvar,
     /// Bytes that may wait, with those that are being written.
@@ -15,7 +15,7 @@ pub(super) struct Queue {
 }
 
 #[derive(Default)]
-struct Content {
+struct QueuedLines {
     lines: Vec<u8>,
     /// Bytes that are being written.
     taken: usize,
@@ -38,7 +38,7 @@ impl Lost {
     }
 }
 
-impl Queue {
+impl LineQueue {
     /// A queue for at most `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
         Self {
@@ -65,10 +65,10 @@ impl Queue {
     }
 
     /// Waits for lines and moves them to `lines`, whose memory the queue goes on with. They count as
-    /// waiting until [`Queue::done`].
+    /// waiting until [`LineQueue::done`].
     pub(super) fn take(&self, lines: &mut Vec<u8>) {
         lines.clear();
-        let is_empty = |content: &mut Content| content.lines.is_empty();
+        let is_empty = |content: &mut QueuedLines| content.lines.is_empty();
         let content = self.filled.wait_while(self.content(), is_empty);
         let mut content = content.unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut content.lines, lines);
@@ -88,7 +88,7 @@ impl Queue {
 
     /// Waits until nothing waits any more, at most so long.
     pub(super) fn flush(&self, limit: Duration) {
-        let waits = |content: &mut Content| content.taken + content.lines.len() > 0;
+        let waits = |content: &mut QueuedLines| content.taken + content.lines.len() > 0;
         // Poisoned or too late: the end goes on.
         drop(
             self.written
@@ -101,7 +101,7 @@ impl Queue {
         self.content().lost
     }
 
-    fn content(&self) -> MutexGuard<'_, Content> {
+    fn content(&self) -> MutexGuard<'_, QueuedLines> {
         // It is whole after every statement.
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,7 +111,7 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn take(queue: &Queue) -> String {
+    fn take(queue: &LineQueue) -> String {
         let mut lines = Vec::new();
         queue.take(&mut lines);
         String::from_utf8(lines).unwrap()
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn lines_come_out_in_order_and_what_has_no_room_is_counted() {
-        let queue = Queue::new(10);
+        let queue = LineQueue::new(10);
         queue.push(b"one\n");
         queue.push(b"two\n");
         queue.push(b"three\n");
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_flush_waits_for_what_is_written_and_not_for_ever() {
-        let queue = Queue::new(100);
+        let queue = LineQueue::new(100);
         queue.flush(Duration::MAX);
         queue.push(b"one\n");
         queue.flush(Duration::from_millis(1));

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::queue::Queue;
+use super::queue::LineQueue;
 use crate::supervise;
 
 /// How long to wait for a stderr that was made not to block and would.
@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Starts the thread. It never ends: what stderr does not take is lost, and what comes next is tried
 /// again, since a disk may have room by then and a pipe a reader.
-pub(super) fn start(queue: Arc<Queue>) -> io::Result<()> {
+pub(super) fn start(queue: Arc<LineQueue>) -> io::Result<()> {
     // A descriptor of its own: std's stderr has a lock, and whoever else writes there would wait
     // for it as long as this thread waits for the reader.
     let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
@@ -22,7 +22,7 @@ pub(super) fn start(queue: Arc<Queue>) -> io::Result<()> {
     Ok(())
 }
 
-fn run(queue: &Queue, mut stderr: impl Write) -> supervise::End {
+fn run(queue: &LineQueue, mut stderr: impl Write) -> supervise::End {
     let mut lines = Vec::new();
     let (mut told, mut is_torn) = (0, false);
     loop {

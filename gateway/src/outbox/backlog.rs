@@ -25,9 +25,9 @@ pub(super) type Slices<'a> = SmallVec<[IoSlice<'a>; 8]>;
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     /// In order, where each lies.
-    messages: VecDeque<Lies>,
+    messages: VecDeque<Storage>,
     copied: VecDeque<u8>,
-    shared: VecDeque<Share>,
+    shared: VecDeque<SharedMessage>,
     /// Copied bytes behind the last share.
     tail: usize,
     /// Whether the first message is written in part.
@@ -39,7 +39,7 @@ pub(super) struct Backlog {
 
 /// Where a message lies.
 #[derive(Clone, Copy, Debug)]
-enum Lies {
+enum Storage {
     /// These are the next so many of the copied bytes.
     Copied(u32),
     /// It is the next share.
@@ -47,7 +47,7 @@ enum Lies {
 }
 
 #[derive(Debug)]
-struct Share {
+struct SharedMessage {
     /// Copied bytes between the share before and this.
     ahead: usize,
     bytes: Bytes,
@@ -81,7 +81,7 @@ impl Backlog {
     pub(super) fn push_copy(&mut self, message: &[u8], written: usize) {
         let rest = &message[written..];
         self.begun |= written > 0;
-        self.messages.push_back(Lies::Copied(rest.len() as u32));
+        self.messages.push_back(Storage::Copied(rest.len() as u32));
         self.copied.extend(rest);
         self.tail += rest.len();
         self.len += rest.len();
@@ -92,8 +92,8 @@ impl Backlog {
         message.advance(written);
         self.begun |= written > 0;
         self.len += message.len();
-        self.messages.push_back(Lies::Shared);
-        self.shared.push_back(Share {
+        self.messages.push_back(Storage::Shared);
+        self.shared.push_back(SharedMessage {
             ahead: std::mem::take(&mut self.tail),
             bytes: message,
         });
@@ -115,7 +115,7 @@ impl Backlog {
         let (mut copied, mut shared) = (0, 0);
         if self.begun && self.aside() > 0 {
             match self.messages.front() {
-                Some(&Lies::Copied(len)) => {
+                Some(&Storage::Copied(len)) => {
                     copied = len as usize;
                     self.add_copied(&mut slices, 0, copied);
                 }
@@ -201,7 +201,7 @@ impl Backlog {
                 continue;
             }
             match self.messages.front_mut() {
-                Some(Lies::Copied(len)) => {
+                Some(Storage::Copied(len)) => {
                     *len -= n as u32;
                     self.drop_copied(n);
                 }
@@ -231,8 +231,8 @@ impl Backlog {
         let (mut freed, mut count, mut share) = (0, 0, 0);
         for (index, lies) in self.messages.iter().enumerate() {
             let length = match lies {
-                Lies::Copied(len) => *len as usize,
-                Lies::Shared => {
+                Storage::Copied(len) => *len as usize,
+                Storage::Shared => {
                     share += 1;
                     self.shared[share - 1].bytes.len()
                 }
@@ -259,19 +259,19 @@ impl Backlog {
 
     fn first_len(&self) -> usize {
         match self.messages.front() {
-            Some(&Lies::Copied(len)) => len as usize,
-            Some(Lies::Shared) => self.shared[0].bytes.len(),
+            Some(&Storage::Copied(len)) => len as usize,
+            Some(Storage::Shared) => self.shared[0].bytes.len(),
             None => 0,
         }
     }
 
     fn pop_first(&mut self) {
         match self.messages.pop_front() {
-            Some(Lies::Copied(len)) => {
+            Some(Storage::Copied(len)) => {
                 self.drop_copied(len as usize);
                 self.len -= len as usize;
             }
-            Some(Lies::Shared) => {
+            Some(Storage::Shared) => {
                 let share = self.shared.pop_front();
                 self.len -= share.map_or(0, |share| share.bytes.len());
             }
@@ -294,7 +294,7 @@ impl Backlog {
             return None;
         }
         let begun = match self.messages.front() {
-            Some(&Lies::Copied(len)) => {
+            Some(&Storage::Copied(len)) => {
                 Begun::Copied(self.copied.iter().take(len as usize).copied().collect())
             }
             _ => Begun::Shared(self.shared[0].bytes.clone()),
@@ -310,8 +310,8 @@ impl Backlog {
             Some(Begun::Shared(bytes)) => {
                 self.begun = true;
                 self.len += bytes.len();
-                self.messages.push_front(Lies::Shared);
-                self.shared.push_front(Share { ahead: 0, bytes });
+                self.messages.push_front(Storage::Shared);
+                self.shared.push_front(SharedMessage { ahead: 0, bytes });
             }
         }
     }
@@ -320,7 +320,7 @@ impl Backlog {
     fn push_begun(&mut self, rest: &[u8]) {
         self.begun = true;
         self.len += rest.len();
-        self.messages.push_front(Lies::Copied(rest.len() as u32));
+        self.messages.push_front(Storage::Copied(rest.len() as u32));
         for &byte in rest.iter().rev() {
             self.copied.push_front(byte);
         }

@@ -13,13 +13,13 @@ pub const LARGE_MIN: usize = 8 << 10;
 /// to wait for it makes one copy, if it is only lent, which all others share.
 #[derive(Debug)]
 pub struct Large<'a> {
-    lies: Lies<'a>,
+    lies: LargeBytes<'a>,
     /// What those that wait share, and whether it counts as oversize.
     kept: Option<(Bytes, bool)>,
 }
 
 #[derive(Debug)]
-enum Lies<'a> {
+enum LargeBytes<'a> {
     Lent(&'a [u8]),
     Shared(Bytes),
 }
@@ -28,7 +28,7 @@ impl<'a> Large<'a> {
     /// A message in memory that will be used for something else.
     pub fn lent(bytes: &'a [u8]) -> Self {
         Self {
-            lies: Lies::Lent(bytes),
+            lies: LargeBytes::Lent(bytes),
             kept: None,
         }
     }
@@ -36,7 +36,7 @@ impl<'a> Large<'a> {
     /// A message in memory of its own.
     pub fn shared(bytes: Bytes) -> Self {
         Self {
-            lies: Lies::Shared(bytes),
+            lies: LargeBytes::Shared(bytes),
             kept: None,
         }
     }
@@ -44,8 +44,8 @@ impl<'a> Large<'a> {
     /// The encoded message.
     pub fn bytes(&self) -> &[u8] {
         match &self.lies {
-            Lies::Lent(bytes) => bytes,
-            Lies::Shared(bytes) => bytes,
+            LargeBytes::Lent(bytes) => bytes,
+            LargeBytes::Shared(bytes) => bytes,
         }
     }
 
@@ -58,11 +58,11 @@ impl<'a> Large<'a> {
     /// that connection's outbox and counts there until nobody waits for it any more.
     pub(super) fn keep(&mut self, oversize: Option<&Arc<Oversize>>) -> Bytes {
         let (kept, is_held) = self.kept.get_or_insert_with(|| match &self.lies {
-            Lies::Lent(bytes) => (Bytes::copy_from_slice(bytes), false),
-            Lies::Shared(bytes) => (bytes.clone(), false),
+            LargeBytes::Lent(bytes) => (Bytes::copy_from_slice(bytes), false),
+            LargeBytes::Shared(bytes) => (bytes.clone(), false),
         });
         if let Some(oversize) = oversize.filter(|_| !*is_held) {
-            *kept = Held::new(kept.clone(), oversize);
+            *kept = CountedBytes::new(kept.clone(), oversize);
             *is_held = true;
         }
         kept.clone()
@@ -99,12 +99,12 @@ impl Oversize {
 }
 
 /// Bytes that count in the budget for as long as someone has them.
-struct Held {
+struct CountedBytes {
     bytes: Bytes,
     oversize: Arc<Oversize>,
 }
 
-impl Held {
+impl CountedBytes {
     #[expect(
         clippy::new_ret_no_self,
         reason = "who holds it need not know that it is counted"
@@ -118,13 +118,13 @@ impl Held {
     }
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for CountedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for Held {
+impl Drop for CountedBytes {
     fn drop(&mut self) {
         self.oversize
             .used

@@ -156,7 +156,7 @@ impl Builder {
         let (stdout, stderr) = (cargo.stdout.take(), cargo.stderr.take());
         let (mut found, mut output) = (
             Vec::new(),
-            Output {
+            CargoOutput {
                 text: String::new(),
                 progress,
             },
@@ -239,12 +239,12 @@ fn is_of_cargo_run(variable: &OsStr) -> bool {
 }
 
 /// What cargo has written to stderr.
-struct Output<P> {
+struct CargoOutput<P> {
     text: String,
     progress: P,
 }
 
-impl<P: FnMut(&str)> Output<P> {
+impl<P: FnMut(&str)> CargoOutput<P> {
     fn line(&mut self, line: &str) {
         (self.progress)(line);
         if self.text.len() < OUTPUT_MAX {
@@ -272,7 +272,7 @@ async fn lines(from: Option<impl AsyncRead + Unpin>, mut line: impl FnMut(&str))
 
 /// A line of cargo's JSON. Of all the kinds of messages only the one about artifacts has files.
 #[derive(Deserialize)]
-struct Message {
+struct CargoMessage {
     #[serde(default)]
     manifest_path: PathBuf,
     #[serde(default)]
@@ -282,7 +282,7 @@ struct Message {
 /// The components that a line tells of, each with its package's manifest. What is no JSON was
 /// printed by a build script.
 fn artifacts(line: &str) -> Vec<(PathBuf, PathBuf)> {
-    let Ok(message) = serde_json::from_str::<Message>(line) else {
+    let Ok(message) = serde_json::from_str::<CargoMessage>(line) else {
         return Vec::new();
     };
     let is_component = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "wasm");
@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn the_output_is_kept_up_to_its_limit() {
         let mut seen = 0;
-        let mut output = Output {
+        let mut output = CargoOutput {
             text: String::new(),
             progress: |_: &str| seen += 1,
         };

@@ -104,7 +104,7 @@ impl Compiler {
             let _ = worker.kill().await;
             return Err(CompileError::Time(self.time));
         };
-        let Answer {
+        let WorkerAnswer {
             code,
             words,
             status,
@@ -145,7 +145,7 @@ impl Compiler {
 }
 
 /// What a worker has said by its end.
-struct Answer {
+struct WorkerAnswer {
     code: Vec<u8>,
     words: Vec<u8>,
     status: ExitStatus,
@@ -153,7 +153,7 @@ struct Answer {
 
 /// Gives a worker its component and waits for its end. All at once: it may write before it has read
 /// everything, and neither side may wait for the other.
-async fn converse(worker: &mut Child, component: &[u8]) -> std::io::Result<Answer> {
+async fn converse(worker: &mut Child, component: &[u8]) -> std::io::Result<WorkerAnswer> {
     let (stdin, stdout, stderr) = (
         worker.stdin.take(),
         worker.stdout.take(),
@@ -171,7 +171,7 @@ async fn converse(worker: &mut Child, component: &[u8]) -> std::io::Result<Answe
         take(stderr, WORDS_MAX),
         worker.wait()
     );
-    Ok(Answer {
+    Ok(WorkerAnswer {
         code: code?,
         words: words?,
         status: status?,

@@ -17,7 +17,7 @@ use super::namespace::Namespace;
 use super::outgoing::Outgoing;
 use super::pace::Pace;
 use super::slot::Slot;
-use super::turns::Turn;
+use super::turns::GuestTurn;
 use crate::config::{PluginGrants, PluginLimits};
 use crate::event::Event;
 use crate::shard::Shard;
@@ -142,7 +142,7 @@ impl Context {
         if self.left.is_zero() {
             return UpdateDeadline::Interrupt;
         }
-        let turn = Turn::new(self.owner, self.pace.clone());
+        let turn = GuestTurn::new(self.owner, self.pace.clone());
         UpdateDeadline::YieldCustom(1, Box::pin(turn))
     }
 

@@ -17,11 +17,11 @@ use wasmtime::{Result, StoreContextMut};
 
 use super::context::{Context, RESOURCES_MAX};
 use crate::shard;
-use crate::store::{Bucket, Pending, Seen, StoreError, Swap};
+use crate::store::{Bucket, Receipt, Seen, StoreError, Swap};
 
 pub(super) use watcher::{OnDelete, OnSet};
 
-use types::{CasError, Error, KeyResponse};
+use types::{CasError, KeyResponse, KeyvalueError};
 
 const STORE: &str = "wasi:keyvalue/store@0.2.0-draft2";
 const ATOMICS: &str = "wasi:keyvalue/atomics@0.2.0-draft2";
@@ -37,7 +37,7 @@ struct Cas {
 }
 
 type Cx<'a> = StoreContextMut<'a, Context>;
-type Answer<T> = Result<T, Error>;
+type KeyvalueResult<T> = Result<T, KeyvalueError>;
 
 /// Offers the store to guests. What is granted is looked at when a bucket is opened.
 pub(super) fn add_to_linker(linker: &mut Linker<Context>) -> Result<()> {
@@ -56,7 +56,7 @@ fn store(store: &mut LinkerInstance<'_, Context>) -> Result<()> {
         "[method]bucket.get",
         |cx: Cx<'_>, (bucket, key): (Resource<Handle>, WasmStr)| {
             let value = bucket_of(&cx, &bucket)?.get(&key.to_str(&cx)?);
-            Ok((Answer::Ok(value),))
+            Ok((KeyvalueResult::Ok(value),))
         },
     )?;
     write(
@@ -80,14 +80,14 @@ fn store(store: &mut LinkerInstance<'_, Context>) -> Result<()> {
         "[method]bucket.exists",
         |cx: Cx<'_>, (bucket, key): (Resource<Handle>, WasmStr)| {
             let exists = bucket_of(&cx, &bucket)?.exists(&key.to_str(&cx)?);
-            Ok((Answer::Ok(exists),))
+            Ok((KeyvalueResult::Ok(exists),))
         },
     )?;
     store.func_wrap(
         "[method]bucket.list-keys",
         |cx: Cx<'_>, (bucket, cursor): (Resource<Handle>, Option<String>)| {
             let page = bucket_of(&cx, &bucket)?.page(cursor.as_deref());
-            Ok((Answer::Ok(KeyResponse::from(page)),))
+            Ok((KeyvalueResult::Ok(KeyResponse::from(page)),))
         },
     )
 }
@@ -106,7 +106,7 @@ fn atomics(atomics: &mut LinkerInstance<'_, Context>) -> Result<()> {
         "[method]cas.current",
         |cx: Cx<'_>, (cas,): (Resource<Cas>,)| {
             let value = cx.data().table.get(&cas)?.seen.value().cloned();
-            Ok((Answer::Ok(value),))
+            Ok((KeyvalueResult::Ok(value),))
         },
     )?;
     write(
@@ -141,7 +141,7 @@ fn batch(batch: &mut LinkerInstance<'_, Context>) -> Result<()> {
         |cx: Cx<'_>, (bucket, keys): (Resource<Handle>, Vec<String>)| {
             let values = bucket_of(&cx, &bucket)?.get_many(&keys);
             let pairs = values.map(|values| keys.into_iter().zip(values).collect::<Vec<_>>());
-            Ok((pairs.map_err(Error::from),))
+            Ok((pairs.map_err(KeyvalueError::from),))
         },
     )?;
     write(
@@ -177,21 +177,25 @@ fn resource<T: Send + 'static>(
 fn write<P, T>(
     instance: &mut LinkerInstance<'_, Context>,
     name: &str,
-    write: impl Fn(&Cx<'_>, P) -> Result<Result<(T, Pending), StoreError>> + Send + Sync + 'static,
+    write: impl Fn(&Cx<'_>, P) -> Result<Result<(T, Receipt), StoreError>> + Send + Sync + 'static,
 ) -> Result<()>
 where
     P: ComponentNamedList + Lift + 'static,
     T: Lower + Send + 'static,
-    (Answer<T>,): ComponentNamedList + Lower,
+    (KeyvalueResult<T>,): ComponentNamedList + Lower,
 {
     instance.func_wrap_async(name, move |cx: Cx<'_>, params: P| {
         let written = match may_write() {
-            true => write(&cx, params).map(|written| written.map_err(Error::from)),
-            false => Ok(Err(Error::Other(CHECKED.to_owned()))),
+            true => write(&cx, params).map(|written| written.map_err(KeyvalueError::from)),
+            false => Ok(Err(KeyvalueError::Other(CHECKED.to_owned()))),
         };
         Box::new(async move {
             Ok((match written? {
-                Ok((answer, pending)) => pending.done().await.map(|()| answer).map_err(Error::from),
+                Ok((answer, pending)) => pending
+                    .done()
+                    .await
+                    .map(|()| answer)
+                    .map_err(KeyvalueError::from),
                 Err(error) => Err(error),
             },))
         })
@@ -206,22 +210,25 @@ fn may_write() -> bool {
     shard::with_current(|shard| shard.is_some())
 }
 
-fn plain(pending: Result<Pending, StoreError>) -> Result<((), Pending), StoreError> {
+fn plain(pending: Result<Receipt, StoreError>) -> Result<((), Receipt), StoreError> {
     pending.map(|pending| ((), pending))
 }
 
-fn open(context: &mut Context, name: &str) -> Answer<Resource<Handle>> {
-    let bucket = context.store().bucket(name).ok_or(Error::NoSuchStore)?;
+fn open(context: &mut Context, name: &str) -> KeyvalueResult<Resource<Handle>> {
+    let bucket = context
+        .store()
+        .bucket(name)
+        .ok_or(KeyvalueError::NoSuchStore)?;
     if !context.grants.store.iter().any(|granted| granted == name) {
-        return Err(Error::AccessDenied);
+        return Err(KeyvalueError::AccessDenied);
     }
     let bucket = bucket.clone();
     push(&mut context.table, bucket)
 }
 
-fn push<T: Send + 'static>(table: &mut ResourceTable, value: T) -> Answer<Resource<T>> {
+fn push<T: Send + 'static>(table: &mut ResourceTable, value: T) -> KeyvalueResult<Resource<T>> {
     table.push(value).map_err(|_| {
-        Error::Other(format!(
+        KeyvalueError::Other(format!(
             "the instance holds {RESOURCES_MAX} handles already: drop those of buckets that are no longer needed"
         ))
     })
@@ -236,10 +243,12 @@ fn swap(
     context: &mut Context,
     cas: Resource<Cas>,
     value: Bytes,
-) -> Result<Result<Pending, CasError>> {
+) -> Result<Result<Receipt, CasError>> {
     let Cas { bucket, seen } = context.table.delete(cas)?;
     if !may_write() {
-        return Ok(Err(CasError::Store(Error::Other(CHECKED.to_owned()))));
+        return Ok(Err(CasError::Store(KeyvalueError::Other(
+            CHECKED.to_owned(),
+        ))));
     }
     Ok(match bucket.swap(&seen, value) {
         Ok(Swap::Done(pending)) => Ok(pending),

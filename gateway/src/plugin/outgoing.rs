@@ -29,8 +29,8 @@ use crate::config::{Origin, PluginGrants, PluginLimits};
 use crate::labels::RequestResult;
 use crate::shard;
 
-use body::{Answer, within};
-use outcome::Outcome;
+use body::{ResponseBody, within};
+use outcome::RequestOutcome;
 
 /// As the library links it.
 const TYPES: &str = "wasi:http/types@0.2.12";
@@ -64,7 +64,7 @@ pub(super) struct Outgoing {
     event: Option<watch::Sender<()>>,
 }
 
-type Exchange = (
+type Responding = (
     Response<WasiBody>,
     Box<dyn Future<Output = Result<(), Error>> + Send>,
 );
@@ -88,23 +88,23 @@ impl Outgoing {
     }
 
     /// Whether a request may be sent.
-    fn admit(&self, request: &Request<WasiBody>) -> Result<OwnedSemaphorePermit, Refused> {
-        let origin = Origin::of(request.uri()).ok_or(Refused::Uri)?;
+    fn admit(&self, request: &Request<WasiBody>) -> Result<OwnedSemaphorePermit, RequestError> {
+        let origin = Origin::of(request.uri()).ok_or(RequestError::Uri)?;
         if !self.grants.http.contains(&origin) {
-            return Err(Refused::NotGranted(origin));
+            return Err(RequestError::NotGranted(origin));
         }
         // It would turn a granted server into a way to any other.
         if request.method() == Method::CONNECT {
-            return Err(Refused::Method);
+            return Err(RequestError::Method);
         }
         let max = self.limits.http_request_body;
         let declared = request.headers().get(CONTENT_LENGTH);
         let declared = declared.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if declared > Some(max as u64) {
-            return Err(Refused::Size(max));
+            return Err(RequestError::Size(max));
         }
         let permit = self.requests.clone().try_acquire_owned();
-        permit.map_err(|_| Refused::TooMany(self.limits.http_requests))
+        permit.map_err(|_| RequestError::TooMany(self.limits.http_requests))
     }
 
     /// The guest may wait for less than the limits, never for more.
@@ -118,8 +118,8 @@ impl Outgoing {
         }
     }
 
-    fn refuse(&self, refused: Refused) -> Error {
-        drop(Outcome::new(refused.result()));
+    fn refuse(&self, refused: RequestError) -> Error {
+        drop(RequestOutcome::new(refused.result()));
         // A guest can be refused at any rate.
         if shard::with_current(|shard| shard.is_none_or(|shard| shard.may_log_failure(self.owner)))
         {
@@ -134,7 +134,7 @@ impl Outgoing {
 
 /// Why a request is not sent.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum RequestError {
     #[error("{0} is not granted: add \"{0}\" to `grants.http` of the plugin if it may")]
     NotGranted(Origin),
     #[error("its URI is not of the form http(s)://host:port/path")]
@@ -151,7 +151,7 @@ enum Refused {
     TooMany(usize),
 }
 
-impl Refused {
+impl RequestError {
     /// The label it is counted under.
     fn result(&self) -> RequestResult {
         match self {
@@ -162,14 +162,14 @@ impl Refused {
     }
 }
 
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
+impl From<RequestError> for Error {
+    fn from(refused: RequestError) -> Self {
         match refused {
-            Refused::NotGranted(_) => Self::HttpRequestDenied,
-            Refused::Uri => Self::HttpRequestUriInvalid,
-            Refused::Method => Self::HttpRequestMethodInvalid,
-            Refused::Size(max) => Self::HttpRequestBodySize(Some(max as u64)),
-            Refused::TooMany(_) => Self::ConnectionLimitReached,
+            RequestError::NotGranted(_) => Self::HttpRequestDenied,
+            RequestError::Uri => Self::HttpRequestUriInvalid,
+            RequestError::Method => Self::HttpRequestMethodInvalid,
+            RequestError::Size(max) => Self::HttpRequestBodySize(Some(max as u64)),
+            RequestError::TooMany(_) => Self::ConnectionLimitReached,
         }
     }
 }
@@ -185,7 +185,7 @@ impl WasiHttpHooks for Outgoing {
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Result<Exchange, Error>> + Send> {
+    ) -> Box<dyn Future<Output = Result<Responding, Error>> + Send> {
         let permit = match self.admit(&request) {
             Ok(permit) => permit,
             Err(refused) => return Box::new(std::future::ready(Err(self.refuse(refused)))),
@@ -232,8 +232,8 @@ struct Sending {
 }
 
 impl Sending {
-    async fn send(mut self, request: Request<WasiBody>) -> Result<Exchange, Error> {
-        let mut outcome = Outcome::new(RequestResult::Cancelled);
+    async fn send(mut self, request: Request<WasiBody>) -> Result<Responding, Error> {
+        let mut outcome = RequestOutcome::new(RequestResult::Cancelled);
         let max = self.request_max;
         let request = request.map(|body| {
             let over = move || Error::HttpRequestBodySize(Some(max as u64));
@@ -263,8 +263,8 @@ impl Sending {
             return Err(Error::HttpResponseBodySize(Some(declared)));
         }
         outcome.set(RequestResult::Ok);
-        let response =
-            response.map(|body| Answer::new(body, max, self.deadline, outcome).boxed_unsync());
+        let response = response
+            .map(|body| ResponseBody::new(body, max, self.deadline, outcome).boxed_unsync());
         let connection = async move {
             let _permit = self.permit;
             tokio::select! {

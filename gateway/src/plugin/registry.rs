@@ -20,7 +20,7 @@ use crate::config::{self, Config, SharedTopic};
 use crate::store::Store;
 use crate::supervise;
 
-use loader::{Load, Loader, Outcome};
+use loader::{Load, LoadOutcome, Loader};
 
 pub use plugin::{Plugin, Status};
 
@@ -205,7 +205,7 @@ impl Registry {
     }
 
     /// Asks for a load.
-    fn request(&self, plugin: usize, only_changes: bool) -> Option<oneshot::Receiver<Outcome>> {
+    fn request(&self, plugin: usize, only_changes: bool) -> Option<oneshot::Receiver<LoadOutcome>> {
         let (answer, answered) = oneshot::channel();
         let load = Load {
             only_changes,
@@ -268,7 +268,7 @@ impl Registry {
 }
 
 /// Waits for a load that was asked for, if there was a place.
-async fn answer(asked: Option<oneshot::Receiver<Outcome>>) -> Result<Reload, ReloadError> {
+async fn answer(asked: Option<oneshot::Receiver<LoadOutcome>>) -> Result<Reload, ReloadError> {
     let answered = asked.ok_or(ReloadError::Busy)?;
     // The loader answers each; it is gone only when the process is about to be.
     Ok(answered.await.map_err(|_| ReloadError::Busy)??)

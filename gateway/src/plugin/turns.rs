@@ -30,7 +30,7 @@ static ROUND: LazyLock<Waker> = LazyLock::new(|| Waker::from(Arc::new(Round)));
 /// Those that wait on one thread.
 struct Turns {
     /// Guests that are to go on, by plugin. The plugin in front is the next.
-    queues: VecDeque<Queue>,
+    queues: VecDeque<PluginQueue>,
     /// Events that have not begun.
     beginners: Vec<Waker>,
     /// The guest whose turn it is, until it has noticed.
@@ -41,7 +41,7 @@ struct Turns {
     is_watched: bool,
 }
 
-struct Queue {
+struct PluginQueue {
     owner: usize,
     /// By their tickets.
     guests: VecDeque<(u64, Waker)>,
@@ -64,7 +64,7 @@ impl Turns {
         let guest = (self.last, waker.clone());
         match self.queues.iter_mut().find(|queue| queue.owner == owner) {
             Some(queue) => queue.guests.push_back(guest),
-            None => self.queues.push_back(Queue {
+            None => self.queues.push_back(PluginQueue {
                 owner,
                 guests: [guest].into(),
             }),
@@ -159,13 +159,13 @@ impl Wake for Round {
 }
 
 /// The wait of a guest that has run past a tick. Ready when it is its turn.
-pub(super) struct Turn {
+pub(super) struct GuestTurn {
     owner: usize,
     ticket: Option<u64>,
     pace: Arc<Pace>,
 }
 
-impl Turn {
+impl GuestTurn {
     /// The next turn of a guest of the plugin `owner`, at that pace.
     pub(super) fn new(owner: usize, pace: Arc<Pace>) -> Self {
         SPENT.set(SPENT.get() | bit(owner));
@@ -178,7 +178,7 @@ impl Turn {
     }
 }
 
-impl Future for Turn {
+impl Future for GuestTurn {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -196,7 +196,7 @@ impl Future for Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for GuestTurn {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
             with_turns(|turns| turns.leave(ticket));

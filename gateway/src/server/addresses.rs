@@ -22,9 +22,9 @@ const FEW: usize = 1024;
 /// A client's address as limits see it: an IPv4 address, or the first half of an IPv6 address. One that
 /// is mapped into the other family is the IPv4 address that it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Client(u64);
+pub(super) struct ClientAddress(u64);
 
-impl Client {
+impl ClientAddress {
     pub(super) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V4(address) => u32::from(address).into(),
@@ -51,18 +51,18 @@ pub(super) struct Addresses {
     /// Between two upgrades at the full rate; nought without a limit.
     interval: Nanos,
     started: Instant,
-    table: Mutex<Table>,
+    table: Mutex<AddressTable>,
 }
 
 #[derive(Debug)]
-struct Table {
-    entries: HashMap<Client, Entry>,
+struct AddressTable {
+    entries: HashMap<ClientAddress, Usage>,
     /// How many there may be before forgotten ones are looked for.
     look_at: usize,
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+struct Usage {
     sockets: usize,
     silent: usize,
     connections: usize,
@@ -78,7 +78,7 @@ impl Addresses {
             handshakes_max: limits.handshakes,
             interval: limits.upgrades.map_or(0, |rate| SECOND / Nanos::from(rate)),
             started: Instant::now(),
-            table: Mutex::new(Table {
+            table: Mutex::new(AddressTable {
                 entries: HashMap::new(),
                 look_at: FEW,
             }),
@@ -86,7 +86,7 @@ impl Addresses {
     }
 
     /// One more socket.
-    pub(super) fn enter(&self, client: Client) -> Result<(), Crowd> {
+    pub(super) fn enter(&self, client: ClientAddress) -> Result<(), Crowd> {
         let mut table = self.lock();
         if table.entries.len() >= table.look_at {
             table.forget(self.now());
@@ -100,7 +100,7 @@ impl Addresses {
     }
 
     /// A socket's request is not there yet.
-    pub(super) fn wait(&self, client: Client) -> Result<(), Crowd> {
+    pub(super) fn wait(&self, client: ClientAddress) -> Result<(), Crowd> {
         let mut table = self.lock();
         let entry = table.entries.entry(client).or_default();
         if entry.silent >= self.handshakes_max {
@@ -111,11 +111,11 @@ impl Addresses {
     }
 
     /// A socket is to become a connection.
-    pub(super) fn connect(&self, client: Client) -> Result<(), Crowd> {
+    pub(super) fn connect(&self, client: ClientAddress) -> Result<(), Crowd> {
         self.connect_at(client, self.now())
     }
 
-    fn connect_at(&self, client: Client, now: Nanos) -> Result<(), Crowd> {
+    fn connect_at(&self, client: ClientAddress, now: Nanos) -> Result<(), Crowd> {
         let mut table = self.lock();
         let entry = table.entries.entry(client).or_default();
         if entry.connections >= self.connections_max {
@@ -131,7 +131,13 @@ impl Addresses {
     }
 
     /// Gives back what a socket had taken, by how much of each.
-    pub(super) fn give(&self, client: Client, sockets: usize, silent: usize, connections: usize) {
+    pub(super) fn give(
+        &self,
+        client: ClientAddress,
+        sockets: usize,
+        silent: usize,
+        connections: usize,
+    ) {
         let mut table = self.lock();
         let Some(entry) = table.entries.get_mut(&client) else {
             return;
@@ -148,13 +154,13 @@ impl Addresses {
         self.started.elapsed().as_nanos() as Nanos
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, AddressTable> {
         // Nobody panics while the counts are half changed.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
+impl AddressTable {
     fn forget(&mut self, now: Nanos) {
         self.entries
             .retain(|_, entry| entry.sockets > 0 || entry.whole > now);
@@ -175,8 +181,8 @@ mod tests {
         Addresses::new(&limits, connections)
     }
 
-    fn client(address: &str) -> Client {
-        Client::of(address.parse().unwrap())
+    fn client(address: &str) -> ClientAddress {
+        ClientAddress::of(address.parse().unwrap())
     }
 
     #[test]
@@ -231,7 +237,7 @@ mod tests {
     #[test]
     fn addresses_that_have_left_are_forgotten() {
         let addresses = addresses(10, 10, Some(1));
-        let nth = |n: u32| Client::of(IpAddr::V4((0x0a00_0000 + n).into()));
+        let nth = |n: u32| ClientAddress::of(IpAddr::V4((0x0a00_0000 + n).into()));
         for n in 0..10_000 {
             addresses.enter(nth(n)).unwrap();
             addresses.give(nth(n), 1, 0, 0);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::addresses::{Addresses, Client, Crowd};
+use super::addresses::{Addresses, ClientAddress, Crowd};
 use super::refusal::Refusal;
 use crate::config::Server;
 
@@ -24,7 +24,7 @@ pub(super) struct Gate {
 #[derive(Debug)]
 pub(super) struct Places {
     gate: Arc<Gate>,
-    client: Client,
+    client: ClientAddress,
     is_silent: bool,
     is_connected: bool,
 }
@@ -44,7 +44,7 @@ impl Gate {
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Places, Refusal> {
         let max = self.connections_max.saturating_add(SOCKETS_BESIDE);
         take(&self.sockets, max)?;
-        let client = Client::of(peer);
+        let client = ClientAddress::of(peer);
         if let Err(crowd) = self.addresses.enter(client) {
             give(&self.sockets);
             return Err(crowd.into());

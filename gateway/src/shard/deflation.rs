@@ -25,11 +25,11 @@ pub(super) struct Form {
 pub struct Deflation {
     form: Form,
     minimum: usize,
-    context: Context,
+    context: OwnContext,
 }
 
 /// A connection's own compressor, which remembers what it was sent.
-enum Context {
+enum OwnContext {
     /// It has none.
     None,
     /// It may have one, and has not needed it yet.
@@ -48,8 +48,8 @@ impl Deflation {
             },
             minimum,
             context: match agreement.server_takeover {
-                true => Context::Unused,
-                false => Context::None,
+                true => OwnContext::Unused,
+                false => OwnContext::None,
             },
         }
     }
@@ -65,20 +65,20 @@ impl Deflation {
 
     /// The connection's own compressor, if it has one.
     pub(super) fn own(&mut self) -> Option<&mut Deflater> {
-        if matches!(self.context, Context::Unused) {
+        if matches!(self.context, OwnContext::Unused) {
             let Form { level, bits } = self.form;
             let own = Deflater::new(level, bits.min(OWN_BITS_MAX));
-            self.context = Context::Used(Box::new(own));
+            self.context = OwnContext::Used(Box::new(own));
         }
         match &mut self.context {
-            Context::Used(own) => Some(own),
+            OwnContext::Used(own) => Some(own),
             _ => None,
         }
     }
 
     /// The peer was sent something that its own compressor has not seen.
     pub(super) fn forget(&mut self) {
-        if let Context::Used(own) = &mut self.context {
+        if let OwnContext::Used(own) = &mut self.context {
             own.reset();
         }
     }

@@ -7,20 +7,20 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::clock::{Millis, millis};
+use super::clock::{UnixMillis, millis};
 use super::entries::{Entries, Entry};
-use super::journal::Pending;
+use super::journal::Receipt;
 use super::{Changes, Shared, StoreError};
 use crate::config;
 use bytes::Bytes;
 
-pub(super) use write::{Record, Records};
+pub(super) use write::{KeyRecord, Records};
 
 /// How many keys a page has, as the contract says.
 const PAGE: usize = 1000;
 
 /// One bucket. What is written is there at once for everybody who reads; on disk it is when the
-/// write's [`Pending`] says so.
+/// write's [`Receipt`] says so.
 pub struct Bucket {
     limits: config::Bucket,
     shared: Arc<Shared>,
@@ -65,7 +65,7 @@ impl Operation {
 
 /// Some of a bucket's keys, in order of their bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct KeyPage {
     /// The keys; at most 1,000.
     pub keys: Vec<Arc<str>>,
     /// Behind which key the next page begins; none at the end.
@@ -90,7 +90,7 @@ impl Seen {
 #[derive(Debug)]
 pub enum Swap {
     /// The value is set.
-    Done(Pending),
+    Done(Receipt),
     /// It has changed meanwhile, to this.
     Changed(Seen),
 }
@@ -111,7 +111,7 @@ pub struct BucketStatus {
 }
 
 /// An entry as it is on disk: when it was written, its key and its value.
-pub(super) type Stored = (Millis, Arc<str>, Bytes);
+pub(super) type Stored = (UnixMillis, Arc<str>, Bytes);
 
 impl Bucket {
     /// A bucket with what the disk has of it.
@@ -177,12 +177,12 @@ impl Bucket {
     }
 
     /// The keys behind `cursor`, or the first ones.
-    pub fn page(&self, cursor: Option<&str>) -> Page {
+    pub fn page(&self, cursor: Option<&str>) -> KeyPage {
         let (keys, more) = self.read(Operation::List, 1, |entries, now| {
             entries.page(cursor, PAGE, now)
         });
         let cursor = keys.last().filter(|_| more).cloned();
-        Page { keys, cursor }
+        KeyPage { keys, cursor }
     }
 
     /// A key as it is now, for a later [`Bucket::swap`].
@@ -194,7 +194,7 @@ impl Bucket {
     }
 
     /// Sets a value.
-    pub fn set(self: &Arc<Self>, key: Arc<str>, value: Bytes) -> Result<Pending, StoreError> {
+    pub fn set(self: &Arc<Self>, key: Arc<str>, value: Bytes) -> Result<Receipt, StoreError> {
         self.counted(self.check(&key, &value))?;
         self.write(Some((Operation::Set, 1)), |_, _| {
             Ok(Some((key, Some(value))))
@@ -202,7 +202,7 @@ impl Bucket {
     }
 
     /// Removes a key; without it nothing happens.
-    pub fn delete(self: &Arc<Self>, key: Arc<str>) -> Result<Pending, StoreError> {
+    pub fn delete(self: &Arc<Self>, key: Arc<str>) -> Result<Receipt, StoreError> {
         self.write(Some((Operation::Delete, 1)), |_, _| Ok(Some((key, None))))
     }
 
@@ -210,7 +210,7 @@ impl Bucket {
     pub fn set_many(
         self: &Arc<Self>,
         pairs: Vec<(Arc<str>, Bytes)>,
-    ) -> Result<Pending, StoreError> {
+    ) -> Result<Receipt, StoreError> {
         self.counted(self.check_batch(pairs.len()))?;
         for (key, value) in &pairs {
             self.counted(self.check(key, value))?;
@@ -221,7 +221,7 @@ impl Bucket {
     }
 
     /// Removes keys, all or none.
-    pub fn delete_many(self: &Arc<Self>, keys: Vec<Arc<str>>) -> Result<Pending, StoreError> {
+    pub fn delete_many(self: &Arc<Self>, keys: Vec<Arc<str>>) -> Result<Receipt, StoreError> {
         self.counted(self.check_batch(keys.len()))?;
         self.write(Some((Operation::Delete, keys.len())), |_, _| {
             Ok(keys.into_iter().map(|key| (key, None)))
@@ -234,7 +234,7 @@ impl Bucket {
         self: &Arc<Self>,
         key: Arc<str>,
         delta: i64,
-    ) -> Result<(i64, Pending), StoreError> {
+    ) -> Result<(i64, Receipt), StoreError> {
         let mut sum = 0;
         let pending = self.write(Some((Operation::Increment, 1)), |entries, now| {
             let value = entries.get(&key, now).map_or(Ok(0), |entry| {
@@ -312,14 +312,19 @@ impl Bucket {
     }
 
     /// The time; not asked for where nothing depends on it.
-    fn now(&self) -> Millis {
+    fn now(&self) -> UnixMillis {
         match self.expires() || self.shared.journal.is_some() {
             true => self.shared.clock.now(),
             false => 0,
         }
     }
 
-    fn read<R>(&self, what: Operation, times: usize, f: impl FnOnce(&Entries, Millis) -> R) -> R {
+    fn read<R>(
+        &self,
+        what: Operation,
+        times: usize,
+        f: impl FnOnce(&Entries, UnixMillis) -> R,
+    ) -> R {
         let now = self.now();
         let mut content = self.content();
         content.operations[what as usize] += times as u64;

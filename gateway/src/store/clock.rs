@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970.
-pub(super) type Millis = u64;
+pub(super) type UnixMillis = u64;
 
 /// Tells the time, from any thread.
 pub(super) struct Clock {
     started: Instant,
-    at_start: Millis,
+    at_start: UnixMillis,
     /// What a test adds.
     #[cfg(test)]
     pub(super) ahead: std::sync::atomic::AtomicU64,
@@ -26,7 +26,7 @@ impl Clock {
         }
     }
 
-    pub(super) fn now(&self) -> Millis {
+    pub(super) fn now(&self) -> UnixMillis {
         let now = self.at_start + millis(self.started.elapsed());
         #[cfg(test)]
         let now = now + self.ahead.load(std::sync::atomic::Ordering::Relaxed);
@@ -34,6 +34,6 @@ impl Clock {
     }
 }
 
-pub(super) fn millis(duration: Duration) -> Millis {
+pub(super) fn millis(duration: Duration) -> UnixMillis {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -13,7 +13,7 @@ use super::journal::Write;
 use super::rehearsal::{self, Finding};
 
 /// Values by key, each with the time of its write in milliseconds since 1970.
-type Table<'a> = TableDefinition<'a, &'static str, (u64, &'static [u8])>;
+type ValueTable<'a> = TableDefinition<'a, &'static str, (u64, &'static [u8])>;
 
 /// What is known of the file as a whole.
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("tidegate");
@@ -27,11 +27,11 @@ const CACHE: usize = 16 << 20;
 pub(super) struct Disk {
     /// None after a failure, until it is opened again.
     database: Option<Database>,
-    file: Origin,
+    file: DatabaseSource,
 }
 
 /// Where a database comes from, when it has to be opened again.
-enum Origin {
+enum DatabaseSource {
     File {
         path: PathBuf,
         /// Device and inode: another file in its place does not hold what memory does.
@@ -113,7 +113,7 @@ impl Disk {
         let (identity, file) = opened.map_err(|error| explain(path, error.into()))?;
         let disk = Self {
             database: Some(begin(file).map_err(|error| explain(path, error))?),
-            file: Origin::File {
+            file: DatabaseSource::File {
                 path: path.to_owned(),
                 identity,
             },
@@ -132,7 +132,7 @@ impl Disk {
         // Before, for it holds the file's lock.
         self.database = None;
         self.database = Some(match &self.file {
-            Origin::File {
+            DatabaseSource::File {
                 path,
                 identity: known,
             } => {
@@ -145,7 +145,7 @@ impl Disk {
                 begin(file)?
             }
             #[cfg(test)]
-            Origin::Backend(open) => open()?,
+            DatabaseSource::Backend(open) => open()?,
         });
         Ok(())
     }
@@ -182,7 +182,11 @@ impl Disk {
 
     fn read(&self, bucket: &str) -> Result<Vec<Stored>, redb::Error> {
         let name = table_name(bucket);
-        let table = match self.database()?.begin_read()?.open_table(Table::new(&name)) {
+        let table = match self
+            .database()?
+            .begin_read()?
+            .open_table(ValueTable::new(&name))
+        {
             Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
             table => table?,
         };
@@ -205,7 +209,7 @@ impl Disk {
         // A table is opened once for the writes of a bucket that follow each other.
         for same in writes.chunk_by(|a, b| Arc::ptr_eq(&a.bucket, &b.bucket)) {
             let name = table_name(same[0].bucket.name());
-            let mut table = transaction.open_table(Table::new(&name))?;
+            let mut table = transaction.open_table(ValueTable::new(&name))?;
             for record in same.iter().flat_map(|write| &write.records) {
                 match &record.value {
                     Some(value) => {
@@ -222,9 +226,9 @@ impl Disk {
 
     fn path(&self) -> &Path {
         match &self.file {
-            Origin::File { path, .. } => path,
+            DatabaseSource::File { path, .. } => path,
             #[cfg(test)]
-            Origin::Backend(_) => Path::new("test"),
+            DatabaseSource::Backend(_) => Path::new("test"),
         }
     }
 
@@ -233,7 +237,7 @@ impl Disk {
     pub(super) fn with(open: impl Fn() -> Result<Database, redb::Error> + Send + 'static) -> Self {
         let disk = Self {
             database: Some(open().unwrap()),
-            file: Origin::Backend(Box::new(open)),
+            file: DatabaseSource::Backend(Box::new(open)),
         };
         disk.format().unwrap().unwrap();
         disk

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::clock::Millis;
+use super::clock::UnixMillis;
 
 /// What an entry counts beside its bytes: its place in the map, its key's and value's headers.
 pub(super) const ENTRY_COST: usize = 128;
@@ -18,7 +18,7 @@ pub(super) struct Entry {
     /// Grows with every write of the bucket, so that a swap notices a value that was deleted and
     /// set again to the same.
     pub(super) version: u64,
-    pub(super) written: Millis,
+    pub(super) written: UnixMillis,
 }
 
 /// The keys and values of one bucket, in order of the keys' bytes.
@@ -27,14 +27,14 @@ pub(super) struct Entries {
     map: BTreeMap<Arc<str>, Entry>,
     /// Keys by version, which is the order in which they expire. Empty without a `ttl`.
     by_age: BTreeMap<u64, Arc<str>>,
-    ttl: Option<Millis>,
+    ttl: Option<UnixMillis>,
     bytes: usize,
     version: u64,
 }
 
 impl Entries {
     /// No entries; they expire that long after they were written.
-    pub(super) fn new(ttl: Option<Millis>) -> Self {
+    pub(super) fn new(ttl: Option<UnixMillis>) -> Self {
         Self {
             ttl,
             ..Self::default()
@@ -52,7 +52,7 @@ impl Entries {
     }
 
     /// The entry of a key, unless it has expired.
-    pub(super) fn get(&self, key: &str, now: Millis) -> Option<&Entry> {
+    pub(super) fn get(&self, key: &str, now: UnixMillis) -> Option<&Entry> {
         let entry = self.map.get(key)?;
         (!self.is_expired(entry, now)).then_some(entry)
     }
@@ -72,7 +72,7 @@ impl Entries {
         &mut self,
         key: &Arc<str>,
         value: Option<Bytes>,
-        now: Millis,
+        now: UnixMillis,
     ) -> Option<Entry> {
         self.version += 1;
         let version = self.version;
@@ -110,7 +110,7 @@ impl Entries {
         &self,
         after: Option<&str>,
         limit: usize,
-        now: Millis,
+        now: UnixMillis,
     ) -> (Vec<Arc<str>>, bool) {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let behind = self.map.range::<str, _>((from, Bound::Unbounded));
@@ -120,7 +120,7 @@ impl Entries {
     }
 
     /// Up to `limit` keys whose entries have expired.
-    pub(super) fn expired(&self, limit: usize, now: Millis) -> Vec<Arc<str>> {
+    pub(super) fn expired(&self, limit: usize, now: UnixMillis) -> Vec<Arc<str>> {
         let is_expired = |key: &&Arc<str>| {
             self.map
                 .get(*key)
@@ -130,7 +130,7 @@ impl Entries {
         oldest.take(limit).cloned().collect()
     }
 
-    fn is_expired(&self, entry: &Entry, now: Millis) -> bool {
+    fn is_expired(&self, entry: &Entry, now: UnixMillis) -> bool {
         self.ttl
             .is_some_and(|ttl| now.saturating_sub(entry.written) >= ttl)
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::StoreError;
-use super::bucket::{Bucket, Record, Records};
+use super::bucket::{Bucket, KeyRecord, Records};
 use super::disk::Disk;
 use crate::supervise;
 
@@ -25,7 +25,7 @@ const RECORD_COST: usize = 128;
 pub(super) struct Journal {
     /// A std mutex: it is held while a write is made in memory, or the queue taken, and never while
     /// the disk works. Taken with a bucket's lock held, never the other way round.
-    queue: Mutex<Queue>,
+    queue: Mutex<GroupQueue>,
     filled: Condvar,
     /// Bytes that may wait.
     limit: usize,
@@ -44,13 +44,13 @@ pub(super) struct Write {
 struct Group {
     writes: Vec<Write>,
     /// What has become of them, once that is known; whoever wrote waits for it.
-    outcome: watch::Sender<Option<Outcome>>,
+    outcome: watch::Sender<Option<CommitOutcome>>,
 }
 
-type Outcome = Result<(), Arc<str>>;
+type CommitOutcome = Result<(), Arc<str>>;
 
 #[derive(Default)]
-struct Queue {
+struct GroupQueue {
     group: Group,
     cost: usize,
     /// Why nothing is taken just now.
@@ -60,12 +60,12 @@ struct Queue {
 }
 
 /// Room for one write. The journal takes no other meanwhile.
-pub(super) struct Admission<'a>(MutexGuard<'a, Queue>);
+pub(super) struct Admission<'a>(MutexGuard<'a, GroupQueue>);
 
 /// A write that is there for everybody who reads, but perhaps not on disk yet.
 #[derive(Debug)]
 #[must_use = "a write counts only when it is on disk"]
-pub enum Pending {
+pub enum Receipt {
     /// Nothing is kept on disk, or nothing has changed.
     Done,
     /// It waits for its commit.
@@ -74,9 +74,9 @@ pub enum Pending {
 
 /// The commit that a write waits for.
 #[derive(Debug)]
-pub struct Commit(watch::Receiver<Option<Outcome>>);
+pub struct Commit(watch::Receiver<Option<CommitOutcome>>);
 
-impl Pending {
+impl Receipt {
     /// Waits until the write is safe on disk. After an error it is undone.
     pub async fn done(self) -> Result<(), StoreError> {
         let Self::Waits(Commit(mut outcome)) = self else {
@@ -153,7 +153,7 @@ impl Journal {
 
     /// All that waits; none at the end.
     fn next_group(&self) -> Option<Group> {
-        let waits = |queue: &mut Queue| queue.group.writes.is_empty() && !queue.closed;
+        let waits = |queue: &mut GroupQueue| queue.group.writes.is_empty() && !queue.closed;
         let queue = self.filled.wait_while(self.queue(), waits);
         let mut queue = queue.unwrap_or_else(PoisonError::into_inner);
         queue.cost = 0;
@@ -197,7 +197,7 @@ impl Journal {
     /// writes are taken; if not, the journal was closed.
     fn recover(&self, disk: &mut Disk, torn: &[(Arc<Bucket>, Arc<str>)]) -> bool {
         loop {
-            let open = |queue: &mut Queue| !queue.closed;
+            let open = |queue: &mut GroupQueue| !queue.closed;
             let waited = self.filled.wait_timeout_while(self.queue(), RETRY, open);
             let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
             if queue.closed {
@@ -230,7 +230,7 @@ impl Journal {
         self.wake();
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, GroupQueue> {
         // It is whole after every statement.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -238,15 +238,15 @@ impl Journal {
 
 impl Admission<'_> {
     /// Takes the write. The thread hears of it by [`Journal::wake`].
-    pub(super) fn push(mut self, write: Write) -> Pending {
+    pub(super) fn push(mut self, write: Write) -> Receipt {
         let queue = &mut *self.0;
         queue.cost += write.records.iter().map(cost).sum::<usize>();
         queue.group.writes.push(write);
-        Pending::Waits(Commit(queue.group.outcome.subscribe()))
+        Receipt::Waits(Commit(queue.group.outcome.subscribe()))
     }
 }
 
-fn cost(record: &Record) -> usize {
+fn cost(record: &KeyRecord) -> usize {
     let value = record.value.as_ref().map_or(0, |value| value.len());
     record.key.len() + value + RECORD_COST
 }

@@ -75,11 +75,11 @@ fn check(rehearsal: Rehearsal) -> Result<bool, DatabaseError> {
 struct Rehearsal {
     file: File,
     /// A std mutex, for redb asks for a backend that threads share; here is but one.
-    aside: Mutex<Aside>,
+    aside: Mutex<HeldBack>,
 }
 
 #[derive(Debug)]
-struct Aside {
+struct HeldBack {
     len: u64,
     /// Bytes of the file that still count: a file that was cut shorter does not get them back.
     kept: u64,
@@ -90,7 +90,7 @@ struct Aside {
 impl Rehearsal {
     fn new(file: File) -> io::Result<Self> {
         let len = file.metadata()?.len();
-        let aside = Aside {
+        let aside = HeldBack {
             len,
             kept: len,
             written: Vec::new(),
@@ -101,7 +101,7 @@ impl Rehearsal {
         })
     }
 
-    fn aside(&self) -> MutexGuard<'_, Aside> {
+    fn aside(&self) -> MutexGuard<'_, HeldBack> {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -37,7 +37,7 @@ fn rooms(store: &Store) -> Arc<Bucket> {
 }
 
 /// Waits until a write is done.
-fn settle(written: Result<Pending, StoreError>) -> Result<(), StoreError> {
+fn settle(written: Result<Receipt, StoreError>) -> Result<(), StoreError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.unwrap().block_on(written?.done())
 }

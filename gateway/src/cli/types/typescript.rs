@@ -27,13 +27,13 @@ struct Description {
     #[serde(rename = "$defs", default)]
     definitions: Map<String, Value>,
     #[serde(rename = "x-requests", default)]
-    requests: BTreeMap<String, Request>,
+    requests: BTreeMap<String, RequestDescription>,
     #[serde(rename = "x-events", default)]
     events: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
-struct Request {
+struct RequestDescription {
     payload: Value,
     /// None if there is never an answer.
     reply: Option<Value>,

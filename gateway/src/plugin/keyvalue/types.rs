@@ -3,11 +3,11 @@
 use wasmtime::component::{ComponentType, Lower, Resource};
 
 use super::Cas;
-use crate::store::{Page, StoreError};
+use crate::store::{KeyPage, StoreError};
 
 #[derive(ComponentType, Lower)]
 #[component(variant)]
-pub(super) enum Error {
+pub(super) enum KeyvalueError {
     #[component(name = "no-such-store")]
     NoSuchStore,
     #[component(name = "access-denied")]
@@ -16,7 +16,7 @@ pub(super) enum Error {
     Other(String),
 }
 
-impl From<StoreError> for Error {
+impl From<StoreError> for KeyvalueError {
     fn from(error: StoreError) -> Self {
         Self::Other(error.to_string())
     }
@@ -29,8 +29,8 @@ pub(super) struct KeyResponse {
     cursor: Option<String>,
 }
 
-impl From<Page> for KeyResponse {
-    fn from(page: Page) -> Self {
+impl From<KeyPage> for KeyResponse {
+    fn from(page: KeyPage) -> Self {
         Self {
             keys: page.keys.iter().map(|key| (**key).to_owned()).collect(),
             cursor: page.cursor.map(|key| (*key).to_owned()),
@@ -42,7 +42,7 @@ impl From<Page> for KeyResponse {
 #[component(variant)]
 pub(super) enum CasError {
     #[component(name = "store-error")]
-    Store(Error),
+    Store(KeyvalueError),
     #[component(name = "cas-failed")]
     Failed(Resource<Cas>),
 }

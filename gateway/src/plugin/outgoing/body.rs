@@ -10,7 +10,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 use wasmtime_wasi_http::Error;
 
-use super::outcome::{self, Outcome};
+use super::outcome::{self, RequestOutcome};
 use crate::labels::RequestResult;
 
 /// What an error of a [`Limited`] body means; `over` makes that of one that is too large.
@@ -28,15 +28,15 @@ pub(super) fn within(
 }
 
 /// The body of a response: no more than so many bytes, and none after its deadline.
-pub(super) struct Answer<B> {
+pub(super) struct ResponseBody<B> {
     body: Pin<Box<Limited<B>>>,
     max: usize,
     deadline: Pin<Box<Sleep>>,
-    outcome: Outcome,
+    outcome: RequestOutcome,
 }
 
-impl<B> Answer<B> {
-    pub(super) fn new(body: B, max: usize, deadline: Instant, outcome: Outcome) -> Self {
+impl<B> ResponseBody<B> {
+    pub(super) fn new(body: B, max: usize, deadline: Instant, outcome: RequestOutcome) -> Self {
         Self {
             body: Box::pin(Limited::new(body, max)),
             max,
@@ -46,7 +46,7 @@ impl<B> Answer<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = Error>> Body for Answer<B> {
+impl<B: Body<Data = Bytes, Error = Error>> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = Error;
 

@@ -10,9 +10,9 @@ use crate::labels::RequestResult;
 use crate::shard;
 
 /// What became of one request. Counted when it is dropped, so each is counted once.
-pub(super) struct Outcome(RequestResult);
+pub(super) struct RequestOutcome(RequestResult);
 
-impl Outcome {
+impl RequestOutcome {
     /// One that is so unless something else is set.
     pub(super) fn new(result: RequestResult) -> Self {
         Self(result)
@@ -23,7 +23,7 @@ impl Outcome {
     }
 }
 
-impl Drop for Outcome {
+impl Drop for RequestOutcome {
     fn drop(&mut self) {
         // The check of a new generation runs on no shard, and is not counted.
         shard::with_current(|shard| {

@@ -13,13 +13,13 @@ use crate::plugin::load::{LoadError, Maker};
 use crate::supervise;
 
 /// What a load came to; whoever asked for it while it waited has the same answer.
-pub(super) type Outcome = Result<Reload, Arc<LoadError>>;
+pub(super) type LoadOutcome = Result<Reload, Arc<LoadError>>;
 
 /// A load that was asked for.
 pub(super) struct Load {
     pub(super) only_changes: bool,
     pub(super) requested: Instant,
-    pub(super) answer: oneshot::Sender<Outcome>,
+    pub(super) answer: oneshot::Sender<LoadOutcome>,
 }
 
 /// Does the loads.
@@ -76,7 +76,7 @@ impl Loader {
         index: usize,
         wanted: Wanted,
         place: Arc<Semaphore>,
-    ) -> Outcome {
+    ) -> LoadOutcome {
         let loader = self.clone();
         let of = registry.clone();
         let loaded = tokio::task::spawn_local(async move {
@@ -128,7 +128,7 @@ fn conclude(
     plugin: &Plugin,
     loaded: Result<Option<Generation>, LoadError>,
     requested: Instant,
-) -> Outcome {
+) -> LoadOutcome {
     match loaded {
         Ok(Some(generation)) => {
             let generation = Arc::new(generation);

@@ -29,10 +29,10 @@ pub struct Plugin {
     pub(super) slot: Arc<Slot>,
     pinned: Arc<AtomicUsize>,
     /// Written by loads and rollbacks, read by the admin side; no event touches it.
-    record: Mutex<Record>,
+    record: Mutex<PluginRecord>,
 }
 
-pub(super) struct Record {
+pub(super) struct PluginRecord {
     /// The last good generations, the current one among them.
     pub(super) history: History<Arc<Generation>>,
     pub(super) last_number: u64,
@@ -95,7 +95,7 @@ impl Plugin {
             loads,
             slot: Arc::default(),
             pinned: Arc::default(),
-            record: Mutex::new(Record {
+            record: Mutex::new(PluginRecord {
                 history: History::new(config.history),
                 last_number: 0,
                 last_digest: None,
@@ -168,14 +168,14 @@ impl Plugin {
         }
     }
 
-    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
+    pub(super) fn record(&self) -> MutexGuard<'_, PluginRecord> {
         // A panic elsewhere must not take the admin side down with it; the record is whole after
         // every statement.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Record {
+impl PluginRecord {
     pub(super) fn accept(&mut self, generation: Arc<Generation>) {
         self.last_number = generation.number();
         self.last_digest = Some(generation.digest());

@@ -10,7 +10,7 @@ async fn slices(guests: &[(usize, usize)]) -> Vec<usize> {
         let order = order.clone();
         tokio::task::spawn_local(async move {
             for _ in 0..count {
-                Turn::new(owner, Arc::default()).await;
+                GuestTurn::new(owner, Arc::default()).await;
                 order.borrow_mut().push(owner);
             }
         })
@@ -67,7 +67,7 @@ fn a_guest_that_is_given_up_keeps_nobody_from_going_on() {
         for given_up in 1..4 {
             // The first is granted its turn, and never comes to know.
             let mut turns: Vec<_> = (0..4)
-                .map(|_| Box::pin(Turn::new(1, Arc::default())))
+                .map(|_| Box::pin(GuestTurn::new(1, Arc::default())))
                 .collect();
             for turn in &mut turns {
                 assert!(poll_once(turn.as_mut()).await.is_pending());
@@ -87,7 +87,7 @@ fn a_guest_that_is_given_up_keeps_nobody_from_going_on() {
 fn an_event_begins_in_the_round_after_its_plugin_used_up_a_tick() {
     run(async {
         assert!(!is_spent(3));
-        let mut turn = Box::pin(Turn::new(3, Arc::default()));
+        let mut turn = Box::pin(GuestTurn::new(3, Arc::default()));
         assert!(poll_once(turn.as_mut()).await.is_pending());
         assert!(is_spent(3) && !is_spent(4));
         begin(4).await;

@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 /// The folders with a watch.
-pub(super) struct Folders(Mutex<Watched>);
+pub(super) struct Folders(Mutex<WatchedFolders>);
 
-struct Watched {
+struct WatchedFolders {
     /// None if the system has none for us.
     watcher: Option<RecommendedWatcher>,
     /// Their devices and inodes: one that was replaced needs another watch.
@@ -33,7 +33,7 @@ impl Folders {
                 "the system tells of no changes of files ({error}): plugins' files are looked at now and then instead (`poll`): raise the sysctls fs.inotify.max_user_instances and fs.inotify.max_user_watches, or write `watch = false`"
             );
         });
-        Self(Mutex::new(Watched {
+        Self(Mutex::new(WatchedFolders {
             watcher: watcher.ok(),
             folders: HashMap::new(),
         }))
@@ -52,7 +52,7 @@ impl Folders {
             .collect();
         // A panic in the watcher leaves a folder without a watch at worst.
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Watched { watcher, folders } = &mut *watched;
+        let WatchedFolders { watcher, folders } = &mut *watched;
         let Some(watcher) = watcher else {
             return Ok(());
         };

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{Bucket, Operation};
-use crate::store::clock::Millis;
+use crate::store::clock::UnixMillis;
 use crate::store::entries::{Entries, Entry};
-use crate::store::journal::{Pending, Write};
+use crate::store::journal::{Receipt, Write};
 use crate::store::{Change, StoreError};
 
 /// How many expired entries are removed at once: some tenths of a millisecond for whoever waits for
@@ -16,24 +16,24 @@ use crate::store::{Change, StoreError};
 const SWEEP: usize = 256;
 
 /// One key's change of a [`Write`].
-pub(in crate::store) struct Record {
+pub(in crate::store) struct KeyRecord {
     pub(in crate::store) key: Arc<str>,
     pub(in crate::store) value: Option<Bytes>,
-    pub(in crate::store) written: Millis,
+    pub(in crate::store) written: UnixMillis,
     /// What was there before.
     pub(in crate::store) before: Option<Entry>,
 }
 
 /// The records of one write; nearly always one.
-pub(in crate::store) type Records = SmallVec<[Record; 1]>;
+pub(in crate::store) type Records = SmallVec<[KeyRecord; 1]>;
 
 impl Bucket {
     /// Makes the changes that `decide` says, all or none. Counts them, unless they are our own.
     pub(super) fn write<C>(
         self: &Arc<Self>,
         counted: Option<(Operation, usize)>,
-        decide: impl FnOnce(&Entries, Millis) -> Result<C, StoreError>,
-    ) -> Result<Pending, StoreError>
+        decide: impl FnOnce(&Entries, UnixMillis) -> Result<C, StoreError>,
+    ) -> Result<Receipt, StoreError>
     where
         C: IntoIterator<Item = (Arc<str>, Option<Bytes>)>,
     {
@@ -52,8 +52,8 @@ impl Bucket {
         self: &Arc<Self>,
         entries: &mut Entries,
         changes: impl IntoIterator<Item = (Arc<str>, Option<Bytes>)>,
-        written: Millis,
-    ) -> Result<Pending, StoreError> {
+        written: UnixMillis,
+    ) -> Result<Receipt, StoreError> {
         let journal = self.shared.journal.as_ref();
         // Held until the write is in the journal: its order there is that of the bucket.
         let admission = journal.map(|journal| journal.admit()).transpose()?;
@@ -64,7 +64,7 @@ impl Bucket {
                 continue;
             }
             let before = entries.put(&key, value.clone(), written);
-            records.push(Record {
+            records.push(KeyRecord {
                 key,
                 value,
                 written,
@@ -85,7 +85,7 @@ impl Bucket {
                 bucket: self.clone(),
                 records,
             }),
-            _ => Pending::Done,
+            _ => Receipt::Done,
         })
     }
 
@@ -129,10 +129,10 @@ impl Bucket {
     }
 
     /// What the bucket holds under a key, as a record that writes just that.
-    pub(in crate::store) fn held(&self, key: &Arc<str>) -> Option<Record> {
+    pub(in crate::store) fn held(&self, key: &Arc<str>) -> Option<KeyRecord> {
         let content = self.content();
         let entry = content.entries.held(key);
-        Some(Record {
+        Some(KeyRecord {
             key: key.clone(),
             value: entry.map(|entry| entry.value.clone()),
             written: entry.map_or(0, |entry| entry.written),

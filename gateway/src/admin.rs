@@ -1,6 +1,7 @@
 //! The listener for operators: health, metrics, plugins. Runs on the control thread; no event
 //! waits for it.
 
+mod answer;
 mod api;
 mod metrics;
 mod publish;

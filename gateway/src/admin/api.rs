@@ -16,22 +16,18 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use percent_encoding::percent_decode_str;
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
+use super::answer::{AdminResponse, error, json, param, text};
 use super::{Admin, metrics, publish};
 use crate::close::{CloseCause, CloseFrame, REASON_MAX};
 use crate::codec;
 use crate::message::ConnectionId;
 use crate::plugin::{Digest, Reload, ReloadError, Status};
-
-pub(super) type AdminResponse = Response<Full<Bytes>>;
 
 /// The code of a close by an operator who named none: the first of the application's range
 /// (RFC 6455 section 7.4.2).
@@ -264,16 +260,6 @@ fn close(admin: &Admin, id: &str, query: &str) -> AdminResponse {
     )
 }
 
-/// A parameter of the query, decoded as forms are; empty if it has no value.
-pub(super) fn param(query: &str, name: &str) -> Option<String> {
-    let mut pairs = query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let (_, value) = pairs.find(|(key, _)| *key == name)?;
-    let value = value.replace('+', " ");
-    Some(percent_decode_str(&value).decode_utf8_lossy().into_owned())
-}
-
 #[derive(Serialize)]
 struct Shown {
     name: String,
@@ -332,27 +318,4 @@ fn failed(cause: &ReloadError) -> AdminResponse {
         ReloadError::NotKept { .. } => StatusCode::CONFLICT,
     };
     error(status, &cause.to_string())
-}
-
-pub(super) fn error(status: StatusCode, words: &str) -> AdminResponse {
-    json(status, &json!({ "error": words }))
-}
-
-pub(super) fn json(status: StatusCode, value: &impl Serialize) -> AdminResponse {
-    let mut body = serde_json::to_vec(value).expect("our own types have string keys");
-    body.push(b'\n');
-    answer(status, body, "application/json")
-}
-
-fn text(status: StatusCode, words: impl Into<Bytes>) -> AdminResponse {
-    answer(status, words, "text/plain; charset=utf-8")
-}
-
-fn answer(status: StatusCode, body: impl Into<Bytes>, kind: &'static str) -> AdminResponse {
-    let mut answer = Response::new(Full::new(body.into()));
-    *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    answer
 }

@@ -17,7 +17,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use serde_json::json;
 
 use super::Admin;
-use super::api::{AdminResponse, error, json, param};
+use super::answer::{AdminResponse, error, json, param};
 use crate::directory::NAME_MAX;
 use crate::labels::PublishResult;
 use crate::message::Message;

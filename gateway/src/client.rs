@@ -9,10 +9,8 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
-use crate::console::Body;
-
-/// The paths that are the client's while `client` in `[server]` is on.
-pub const PATHS: [&str; 2] = ["/tidegate.js", "/tidegate.d.ts"];
+use crate::config::CLIENT_PATHS;
+use crate::http_body::HttpBody;
 
 const KINDS: [&str; 2] = [
     "text/javascript; charset=utf-8",
@@ -51,13 +49,13 @@ impl Default for Client {
 }
 
 impl Client {
-    /// Answers a GET or HEAD for one of [`PATHS`]. Other requests go on to the routes.
-    pub fn respond<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+    /// Answers a GET or HEAD for one of [`CLIENT_PATHS`]. Other requests go on to the routes.
+    pub fn respond<B>(&self, request: &Request<B>) -> Option<Response<HttpBody>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return None;
         }
         let path = request.uri().path();
-        let file = PATHS.iter().position(|known| *known == path)?;
+        let file = CLIENT_PATHS.iter().position(|known| *known == path)?;
         let is_known = knows(request.headers(), &self.tags[file]);
         // Of an answer to HEAD hyper sends the head alone, with the length of this.
         let text = if is_known { "" } else { TEXTS[file] };
@@ -103,7 +101,7 @@ fn knows(headers: &HeaderMap, tag: &HeaderValue) -> bool {
 mod tests {
     use super::*;
 
-    fn ask(method: Method, path: &str, known: &str) -> Option<Response<Body>> {
+    fn ask(method: Method, path: &str, known: &str) -> Option<Response<HttpBody>> {
         let request = Request::builder().method(method).uri(path);
         let request = request.header(header::IF_NONE_MATCH, known).body(());
         Client::default().respond(&request.expect("it is a request"))
@@ -122,7 +120,7 @@ mod tests {
 
     #[test]
     fn who_names_the_tag_gets_no_body() {
-        for path in PATHS {
+        for path in CLIENT_PATHS {
             let fresh = ask(Method::GET, path, "\"other\"").expect("it is ours");
             assert_eq!(fresh.status(), StatusCode::OK);
             let tag = fresh.headers()[header::ETAG].to_str().expect("it is text");

@@ -29,7 +29,7 @@ mod wording;
 mod tests;
 
 pub use address::AddressLimits;
-pub use gateway::{Admin, Cache, Engine, Log, LogFormat, Server, Token};
+pub use gateway::{Admin, CLIENT_PATHS, Cache, Engine, Log, LogFormat, Server, Token};
 pub use host::HostName;
 pub use origin::Origin;
 pub use plugin::{OnRefusedState, Plugin, PluginGrants, PluginLimits};

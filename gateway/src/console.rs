@@ -10,20 +10,19 @@
 //! `tidegate run` has none of this: without a [`Console`] the server answers no such request, and
 //! its handlers are of another type.
 
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::broadcast;
 
+use crate::http_body::HttpBody;
 use crate::plugin::Registry;
 
 mod report;
@@ -34,9 +33,6 @@ mod trace;
 pub use report::{Build, Report, Trace};
 pub use samples::{Sample, Samples};
 pub use trace::Traced;
-
-/// The body of an HTTP response: whole, or streamed as the console's events are.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Reports a page may be behind before it misses some, and is told how many. A page draws about
 /// sixty times a second, so this is a second at sixty events a picture: more than can be read.
@@ -89,7 +85,7 @@ impl Console {
 
     /// Answers what is the console's: `GET /` and everything under `/_tidegate/`. Other requests
     /// go on to the routes.
-    pub fn respond(self: &Arc<Self>, request: &Request<Incoming>) -> Option<Response<Body>> {
+    pub fn respond(self: &Arc<Self>, request: &Request<Incoming>) -> Option<Response<HttpBody>> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/") => Some(page()),
             (&Method::GET, "/_tidegate/events") => Some(self.events()),
@@ -172,13 +168,13 @@ impl Console {
         self.connections.load(Ordering::Relaxed)
     }
 
-    fn events(self: &Arc<Self>) -> Response<Body> {
+    fn events(self: &Arc<Self>) -> Response<HttpBody> {
         let body = stream::open(self.clone()).boxed_unsync();
         response(StatusCode::OK, "text/event-stream", body)
     }
 }
 
-fn page() -> Response<Body> {
+fn page() -> Response<HttpBody> {
     let body = Full::new(Bytes::from_static(PAGE.as_bytes())).boxed_unsync();
     let mut response = response(StatusCode::OK, "text/html; charset=utf-8", body);
     response
@@ -187,13 +183,13 @@ fn page() -> Response<Body> {
     response
 }
 
-fn not_found() -> Response<Body> {
+fn not_found() -> Response<HttpBody> {
     let words = "the console has no such path: its page is at /\n";
     let body = Full::new(Bytes::from_static(words.as_bytes())).boxed_unsync();
     response(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", body)
 }
 
-fn response(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
+fn response(status: StatusCode, kind: &'static str, body: HttpBody) -> Response<HttpBody> {
     const FIELDS: [(HeaderName, &str); 2] =
         // The next `tidegate dev` on this port may have another page.
         [

@@ -42,6 +42,7 @@ mod file;
 pub mod handler;
 pub mod heartbeat;
 pub mod hosts;
+mod http_body;
 pub mod hub;
 pub mod labels;
 pub mod log;

@@ -9,10 +9,8 @@ use matchit::InsertError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::client::PATHS;
-
 use super::plugin::is_name;
-use super::{Bucket, CompressionMode, Config, Plugin, Route, SlowConsumer};
+use super::{Bucket, CLIENT_PATHS, CompressionMode, Config, Plugin, Route, SlowConsumer};
 
 /// The longest chain: each member is a call for every message, so more is a mistake.
 const CHAIN_MAX: usize = 16;
@@ -121,7 +119,7 @@ fn instances(config: &Config) -> Option<Problem> {
 fn client(config: &Config) -> Vec<Problem> {
     let routes = config.routes.iter().enumerate();
     routes
-        .filter(|(_, route)| config.server.client && PATHS.contains(&route.path.as_str()))
+        .filter(|(_, route)| config.server.client && CLIENT_PATHS.contains(&route.path.as_str()))
         .map(|(index, Route { path, .. })| {
             let message = format!(
                 "route {path:?} is where the browser client is: choose another path, or write client = false in [server]"

@@ -12,6 +12,9 @@ use super::address::AddressLimits;
 use super::host::HostName;
 use super::units::{self, Scalar};
 
+/// The paths that are the browser client's while `client` in `[server]` is on.
+pub const CLIENT_PATHS: [&str; 2] = ["/tidegate.js", "/tidegate.d.ts"];
+
 /// `[server]`: the public listener, its shards and its shutdown.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]

@@ -34,8 +34,8 @@ use super::patience::Patient;
 use super::refusal::Refusal;
 use super::site::{Exchange, Place, Site};
 use crate::connection::{self, Upgraded, Wire};
-use crate::console::Body;
 use crate::handler::Handler;
+use crate::http_body::HttpBody;
 use crate::labels::RefusalReason;
 
 use consent::{Consent, Found, Granted, Refused, grant};
@@ -275,7 +275,7 @@ async fn respond<H: Handler>(
     peer: SocketAddr,
     request: HttpRequest,
     held: &Held<H>,
-) -> Response<Body> {
+) -> Response<HttpBody> {
     held.asked();
     if !site.hosts().admit(request.headers()) {
         return Refused::from(Refusal::Host).response(site);
@@ -328,7 +328,7 @@ async fn respond<H: Handler>(
 }
 
 /// Answers what comes before the routes: the console's page and the browser client.
-fn serve_file<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Option<Response<Body>> {
+fn serve_file<H: Handler>(site: &Site<H>, request: &HttpRequest) -> Option<Response<HttpBody>> {
     if is_upgrade(request.headers()) {
         return None;
     }

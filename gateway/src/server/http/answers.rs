@@ -8,8 +8,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::rules::{is_ours, parse_field};
 use crate::codec::deflate::Agreement;
-use crate::console::Body;
 use crate::handler::{Accept, Reject};
+use crate::http_body::HttpBody;
 use crate::server::refusal::Refusal;
 
 /// The 101 of an upgrade that was granted.
@@ -17,7 +17,7 @@ pub(super) fn switching_protocols(
     key: &HeaderValue,
     accept: &Accept,
     agreement: Option<&Agreement>,
-) -> Response<Body> {
+) -> Response<HttpBody> {
     let mut response = Response::new(empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -53,7 +53,7 @@ pub(super) fn switching_protocols(
 }
 
 /// A handler's refusal.
-pub(super) fn rejected(reject: Reject) -> Result<Response<Body>, Refusal> {
+pub(super) fn rejected(reject: Reject) -> Result<Response<HttpBody>, Refusal> {
     let failed = |why: String| {
         tracing::warn!("upgrade failed: {why}");
         Refusal::Failed(why)
@@ -79,7 +79,7 @@ pub(super) fn rejected(reject: Reject) -> Result<Response<Body>, Refusal> {
 }
 
 /// Our own refusal.
-pub(super) fn refuse(refusal: &Refusal) -> Response<Body> {
+pub(super) fn refuse(refusal: &Refusal) -> Response<HttpBody> {
     let mut response = Response::new(full(Bytes::from_static(refusal.words().as_bytes())));
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();
@@ -105,10 +105,10 @@ pub(super) fn refuse(refusal: &Refusal) -> Response<Body> {
 }
 
 /// A body that is whole.
-pub(super) fn full(bytes: Bytes) -> Body {
+pub(super) fn full(bytes: Bytes) -> HttpBody {
     Full::new(bytes).boxed_unsync()
 }
 
-fn empty() -> Body {
+fn empty() -> HttpBody {
     full(Bytes::new())
 }

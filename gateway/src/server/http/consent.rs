@@ -15,10 +15,10 @@ use super::cors::Marks;
 use super::rules::{describe, has_host, validate};
 use super::{Held, HttpRequest};
 use crate::connection::Terms;
-use crate::console::Body;
 use crate::dispatch::failed;
 use crate::event::Event;
 use crate::handler::{Accept, Failure, Handler, Reject, Request, Upgrade};
+use crate::http_body::HttpBody;
 use crate::labels::{EventKind, Label, RefusalReason};
 use crate::server::origin::Page;
 use crate::server::refusal::Refusal;
@@ -72,7 +72,7 @@ impl From<Refusal> for Refused {
 
 impl Refused {
     /// Counts it, and answers.
-    pub(super) fn response<H: Handler>(self, site: &Site<H>) -> Response<Body> {
+    pub(super) fn response<H: Handler>(self, site: &Site<H>) -> Response<HttpBody> {
         let refusals = &site.shard().counters().refusals;
         match self {
             Self::ByUs(refusal) => {

@@ -7,7 +7,7 @@ use hyper::{Method, Response, StatusCode};
 use super::HttpRequest;
 use super::answers::full;
 use crate::config::Origins;
-use crate::console::Body;
+use crate::http_body::HttpBody;
 use crate::server::origin::Page;
 
 /// The header fields that let a page read an answer.
@@ -67,7 +67,7 @@ pub(super) fn asked_first(request: &HttpRequest) -> Option<&HeaderValue> {
 
 /// Gives leave for what was asked; the marks of every answer go with it. The browser asks again after
 /// ten minutes, the most that some of them remember it.
-pub(super) fn go_ahead(request: &HttpRequest, method: &HeaderValue) -> Response<Body> {
+pub(super) fn go_ahead(request: &HttpRequest, method: &HeaderValue) -> Response<HttpBody> {
     let mut response = Response::new(full(bytes::Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();

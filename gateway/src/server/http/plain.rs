@@ -17,10 +17,10 @@ use super::consent::{Consent, Found, Refused, ask};
 use super::rules::{describe, has_host, is_ours, parse_field};
 use crate::config::RouteLimits;
 use crate::connection::Terms;
-use crate::console::Body;
 use crate::dispatch::failed;
 use crate::event::States;
 use crate::handler::{Accept, Failure, Handler};
+use crate::http_body::HttpBody;
 use crate::labels::{EventKind, Label};
 use crate::pending::Share;
 use crate::pieces::Pieces;
@@ -33,7 +33,7 @@ pub(super) async fn respond<H: Handler>(
     http: HttpRequest,
     found: Found<'_, H>,
     begin: impl FnOnce(),
-) -> Result<Response<Body>, Refused> {
+) -> Result<Response<HttpBody>, Refused> {
     let terms = &found.place.terms;
     let responder = terms.handler.responder().ok_or(Refusal::NotAnUpgrade)?;
     check(&found, &http)?;

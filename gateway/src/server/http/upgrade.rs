@@ -16,8 +16,8 @@ use super::rules::check;
 use super::upgradable::Upgradable;
 use super::{Held, HttpRequest, bare};
 use crate::connection::{self, Deflate, Upgraded, Wire};
-use crate::console::Body;
 use crate::handler::Handler;
+use crate::http_body::HttpBody;
 use crate::server::patience::Patient;
 use crate::server::site::Site;
 use crate::supervise;
@@ -28,7 +28,7 @@ pub(super) async fn upgrade<H: Handler>(
     mut request: HttpRequest,
     found: Found<'_, H>,
     held: &Held<H>,
-) -> Result<Response<Body>, Refused> {
+) -> Result<Response<HttpBody>, Refused> {
     let (place, peer) = (found.place, found.peer);
     let key = check(&request)?.clone();
     // No page reads the answer of an upgrade by fetch.

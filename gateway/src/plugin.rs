@@ -1,9 +1,9 @@
 //! The plugin side: everything that knows WebAssembly.
 //!
-//! - [`engine`](Engine): wasmtime's settings, the clock of deadlines, the linker
-//! - `contract`: the WIT contract in Rust types; `host`, `logging` and
-//!   `keyvalue`: what guests may ask of the gateway
-//! - `load`: from a file to a [`Generation`]; [`compiler`]: compiles in another process; `code` and
+//! - [`engine`](Engine): wasmtime's settings, the clock of deadlines
+//! - `contract`: the WIT contract in Rust types; `imports`: what guests may ask of the gateway, in
+//!   `host`, `logging`, `keyvalue` and `outgoing`
+//! - `load`: from a file to a [`Generation`]; `trial`: the check before it takes over; [`compiler`]: compiles in another process; `code` and
 //!   `cache`: what it makes, and where it is kept on disk
 //! - [`Registry`]: the plugins by name, their histories, the loader's thread
 //! - [`Slot`]: where the current generation is found; [`Pool`]: its instances on one shard; `stock`: the
@@ -13,6 +13,7 @@
 //! - `call`: one call of a guest; `pace`: how long it has run; `turns`: whose slice is next
 //! - [`watcher`]: files that change; [`builder`]: source that changes (`tidegate dev`)
 
+mod budget;
 pub mod builder;
 mod cache;
 mod call;
@@ -24,6 +25,8 @@ mod engine;
 mod generation;
 mod guest;
 mod host;
+mod identity;
+mod imports;
 mod incoming;
 mod instance;
 mod keyvalue;
@@ -43,17 +46,21 @@ mod registry;
 mod slot;
 mod stamp;
 mod stock;
+mod trial;
 mod turns;
+mod version;
 pub mod watcher;
 
 pub use contract::ContractError;
 pub use engine::{Engine, Reservation, Sizes};
-pub use generation::{CheckError, DescribeError, Digest, Generation, Identity};
+pub use generation::Generation;
 pub use guest::Guest;
+pub use identity::Digest;
 pub use instance::StartError;
 pub use load::LoadError;
 pub use log::dropped_lines;
-pub use namespace::{Namespace, TopicUse, UnknownTopic};
+pub use namespace::{Namespace, TopicUse};
 pub use pool::Pool;
-pub use registry::{Notice, Plugin, Registry, Reload, ReloadError, Status};
+pub use registry::{Notice, Plugin, Registry, Reload, ReloadError, Status, UnknownTopic};
 pub use slot::Slot;
+pub use trial::{CheckError, DescribeError, describe};

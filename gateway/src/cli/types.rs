@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::anyhow;
 
 use super::{Error, check_plugin};
-use crate::plugin::Registry;
+use crate::plugin::{Registry, describe};
 
 /// Prints the types of the messages of the component at `path`. Its own check is not run: what that
 /// may look for, a grant or a setting, is not here.
@@ -26,7 +26,7 @@ pub fn run(path: &Path) -> Result<(), Error> {
         .map_err(|error| anyhow!("{error}"))?;
     let description = bench
         .runtime
-        .block_on(generation.describe())
+        .block_on(describe(&generation))
         .map_err(|error| anyhow!("{path:?} {error}"))?;
     let description = description.ok_or_else(|| {
         anyhow!(

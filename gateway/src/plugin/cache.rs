@@ -14,7 +14,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::Sha256;
 
 use super::code::Code;
-use super::generation::Digest;
+use super::identity::Digest;
 use crate::config;
 
 mod folder;

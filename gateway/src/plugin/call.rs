@@ -1,4 +1,4 @@
-//! A call of a guest: how long it may run and wait, and what its failures are called.
+//! A call of a guest, within its budget and its limit of waiting, and what its failures are called.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use wasmtime::{Store, Trap};
 
+use super::budget::Budget;
 use super::context::Context;
 use super::contract::{Export, Signature};
 use super::memory::MemoryExceeded;
@@ -30,36 +31,6 @@ pub(super) async fn call<S: Signature>(
     let called = bounded(export.typed().call_async(&mut *store, params), wait, pace).await;
     store.data_mut().end_call();
     called.map_err(|interrupted| interrupted.into_failure(budget))
-}
-
-/// How long a guest may run.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Budget {
-    pub(super) time: Duration,
-    /// What else than `time` the limit may grow by, for each KiB of what the guest is given.
-    per_kib: Duration,
-    /// The key of the plugin's limits that it comes from.
-    key: &'static str,
-}
-
-impl Budget {
-    /// That of a limit and its key, whatever the guest is given.
-    pub(super) fn of(time: Duration, key: &'static str) -> Self {
-        Self::growing(time, Duration::ZERO, key)
-    }
-
-    /// That of a limit and its key, with `per_kib` more for each KiB of what the guest is given.
-    pub(super) fn growing(time: Duration, per_kib: Duration, key: &'static str) -> Self {
-        Self { time, per_kib, key }
-    }
-
-    /// The same for an event that brings so many bytes.
-    pub(super) fn with(mut self, bytes: usize) -> Self {
-        if let Ok(kib @ 1..) = u32::try_from(bytes >> 10) {
-            self.time = self.time.saturating_add(self.per_kib.saturating_mul(kib));
-        }
-        self
-    }
 }
 
 /// Why a guest's future did not end well.

@@ -9,15 +9,15 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::call::Budget;
-use super::generation::Generation;
+use super::budget::Budget;
+use super::identity::Identity;
 use super::log::GuestLog;
-use super::memory::Memory;
+use super::memory::{Memory, Total};
 use super::namespace::Namespace;
 use super::outgoing::Outgoing;
 use super::pace::Pace;
-use super::slot::Slot;
 use super::turns::GuestTurn;
+use super::version::Version;
 use crate::config::{PluginGrants, PluginLimits};
 use crate::event::Event;
 use crate::shard::Shard;
@@ -38,9 +38,8 @@ pub(super) struct Context {
     /// a host function works on it and on the guest's memory at once.
     event: Option<Box<Event>>,
     batch: Progress,
-    /// Where the pool looks for the current generation, and what it saw there when it started
-    /// this instance.
-    slot: Option<(Arc<Slot>, u64)>,
+    /// The version of the slot, and what the pool saw there when it started this instance.
+    slot: Option<(Version, u64)>,
     pub(super) generation: u64,
     pub(super) limits: Arc<PluginLimits>,
     pub(super) grants: Arc<PluginGrants>,
@@ -76,26 +75,33 @@ enum Progress {
 }
 
 impl Context {
-    /// That of a new instance, which is about to start. Its calls run at that pace.
-    pub(super) fn new(generation: &Generation, outgoing: Outgoing, pace: Arc<Pace>) -> Self {
-        let limits = generation.limits().clone();
+    /// The context of a new instance, which is about to start: of that generation of the plugin, and with its share of
+    /// `memory`. Its calls run at that pace.
+    pub(super) fn new(
+        identity: &Identity,
+        generation: u64,
+        memory: Arc<Total>,
+        outgoing: Outgoing,
+        pace: Arc<Pace>,
+    ) -> Self {
+        let limits = identity.limits.clone();
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_MAX);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
-        let log = GuestLog::new(generation);
+        let log = GuestLog::new(identity, generation);
         Self {
             event: Some(Box::default()),
             batch: Progress::Ended,
             slot: None,
             pace,
-            owner: generation.owner(),
-            generation: generation.number(),
-            memory: Memory::new(limits.memory, generation.engine().memory().clone()),
+            owner: identity.owner,
+            generation,
+            memory: Memory::new(limits.memory, memory),
             allowed: limits.load,
             left: limits.load,
             budget: Budget::growing(limits.deadline, limits.deadline_per_kib, "deadline"),
-            settings: generation.settings().clone(),
+            settings: identity.settings.clone(),
             // Nothing is granted: no files, no network, no environment (G8).
             wasi: WasiCtx::builder()
                 .stdout(log.clone())
@@ -108,9 +114,9 @@ impl Context {
             http,
             outgoing,
             table,
-            grants: generation.grants().clone(),
-            topics: generation.topics().clone(),
-            store: generation.store().clone(),
+            grants: identity.grants.clone(),
+            topics: identity.topics.clone(),
+            store: identity.store.clone(),
             limits,
         }
     }
@@ -147,7 +153,7 @@ impl Context {
     }
 
     /// Has a batch end when the slot no longer holds that version.
-    pub(super) fn watch(&mut self, slot: Arc<Slot>, version: u64) {
+    pub(super) fn watch(&mut self, slot: Version, version: u64) {
         self.slot = Some((slot, version));
     }
 
@@ -220,7 +226,7 @@ impl Context {
         };
         self.left = self.allowed;
         let is_current = match &self.slot {
-            Some((slot, version)) => slot.version() == *version,
+            Some((slot, version)) => slot.get() == *version,
             None => true,
         };
         let event = self.event_mut();

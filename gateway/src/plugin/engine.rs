@@ -1,4 +1,4 @@
-//! The engine all plugins share: wasmtime's settings, the clock of deadlines and the linker.
+//! The engine all plugins share: wasmtime's settings, and the clock of deadlines.
 
 use std::io;
 use std::sync::Arc;
@@ -7,14 +7,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Result};
 
-use super::context::Context;
-use super::contract::ContractError;
 use super::memory::{TABLE_ELEMENTS_MAX, Total};
 use super::stock::{MEMORIES_MAX, Stock, TABLES_EACH};
-use super::{host, keyvalue, logging, outgoing};
 use crate::supervise;
 
 /// The clock of deadlines: a guest that runs is looked at this often, and then lets others run.
@@ -41,7 +37,6 @@ const COMPILE_NICE: i32 = 10;
 /// The engine all plugins share.
 pub struct Engine {
     engine: wasmtime::Engine,
-    linker: Linker<Context>,
     instances: u32,
     reservation: Reservation,
     stock: Arc<Stock>,
@@ -71,17 +66,9 @@ impl Engine {
     /// An engine of these sizes. Where there is not as much address space, for fewer instances.
     pub fn new(sizes: Sizes) -> Result<Arc<Self>> {
         let (engine, instances, reservation) = allocate(sizes)?;
-        let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        wasmtime_wasi_config::add_to_linker(&mut linker, Context::settings)?;
-        logging::add_to_linker(&mut linker)?;
-        host::add_to_linker(&mut linker)?;
-        keyvalue::add_to_linker(&mut linker)?;
-        outgoing::add_to_linker(&mut linker)?;
         let ticker = Ticker::start(engine.weak())?;
         Ok(Arc::new(Self {
             engine,
-            linker,
             instances,
             reservation,
             stock: Stock::new(instances as usize, sizes.shards),
@@ -89,15 +76,6 @@ impl Engine {
             loads: Semaphore::new(1),
             _ticker: ticker,
         }))
-    }
-
-    /// Links a component with all that the gateway offers.
-    pub(super) fn link(
-        &self,
-        component: &Component,
-    ) -> Result<InstancePre<Context>, ContractError> {
-        let linked = self.linker.instantiate_pre(component);
-        linked.map_err(|error| ContractError::Import(format!("{error:#}")))
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {

@@ -7,19 +7,21 @@ use hyper::{Request, Response};
 use tokio::sync::Semaphore;
 use wasmtime::Store;
 
-use super::call::{Budget, bounded, call};
+use super::budget::Budget;
+use super::call::{bounded, call};
 use super::context::Context;
 use super::contract::{
     self, ContractError, Describe, Export, Inbound, MigrateState, OnClose, OnDrain, OnLoad,
     OnMessage, OnMessages, OnOpen, OnTimer, OnUpgrade, Signature, Verdict,
 };
 use super::generation::Generation;
+use super::identity::Identity;
 use super::incoming::{self, OnRequest};
 use super::keyvalue::{OnDelete, OnSet};
 use super::outgoing::Outgoing;
 use super::pace::Pace;
 use super::packed::Packed;
-use super::slot::Slot;
+use super::version::Version;
 use crate::event::Event;
 use crate::handler::Failure;
 use crate::store::Change;
@@ -67,18 +69,20 @@ impl Instance {
     ) -> Result<Self, StartError> {
         let load = generation.limits().load;
         let pace = Arc::new(Pace::default());
-        let outgoing = Outgoing::new(generation, requests);
-        let context = Context::new(generation, outgoing, pace.clone());
-        let mut store = Store::new(generation.engine().wasmtime(), context);
+        let (engine, identity) = (generation.engine(), generation.identity());
+        let outgoing = Outgoing::new(identity, requests);
+        let (number, memory) = (generation.number(), engine.memory().clone());
+        let context = Context::new(identity, number, memory, outgoing, pace.clone());
+        let mut store = Store::new(engine.wasmtime(), context);
         store.limiter(Context::limiter);
-        store.set_hostcall_fuel(copies_max(generation));
+        store.set_hostcall_fuel(copies_max(identity));
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
         store.set_epoch_deadline(1);
         let start = bounded(generation.pre().instantiate_async(&mut store), load, &pace);
         let instance = match start.await {
             Ok(instance) => instance,
             Err(failure) if failure.is_exhausted() => {
-                return Err(StartError::Exhausted(generation.engine().instances()));
+                return Err(StartError::Exhausted(engine.instances()));
             }
             Err(failure) => {
                 let budget = Budget::of(load, "load");
@@ -107,7 +111,7 @@ impl Instance {
     }
 
     /// Has a call with several messages end when the slot no longer holds that version.
-    pub(super) fn watch(&mut self, slot: Arc<Slot>, version: u64) {
+    pub(super) fn watch(&mut self, slot: Version, version: u64) {
         self.store.data_mut().watch(slot, version);
     }
 
@@ -321,12 +325,12 @@ const COPIES_MIN: usize = 64 << 20;
 
 /// Bytes that a guest hands over in one call of a host function: while they are copied nobody else has
 /// a turn. A call with more traps.
-fn copies_max(generation: &Generation) -> usize {
-    let granted = generation.grants().store.iter();
-    let buckets = granted.filter_map(|name| generation.store().bucket(name));
+fn copies_max(identity: &Identity) -> usize {
+    let granted = identity.grants.store.iter();
+    let buckets = granted.filter_map(|name| identity.store.bucket(name));
     let value = buckets.map(|bucket| bucket.value_max()).max().unwrap_or(0);
     // Beside the message or value: names, and what a list costs.
-    generation.limits().effects.max(value).max(COPIES_MIN) + (1 << 20)
+    identity.limits.effects.max(value).max(COPIES_MIN) + (1 << 20)
 }
 
 fn optional_export<S: Signature>(

@@ -13,7 +13,10 @@ use wasmtime::component::Component;
 use super::cache::Cache;
 use super::compiler::{CompileError, Compiler};
 use super::engine::Engine;
-use super::generation::{Digest, Generation, Identity};
+use super::generation::Generation;
+use super::identity::{Digest, Identity};
+use super::imports::Imports;
+use super::trial;
 use crate::config;
 use crate::file::{self, Unread};
 
@@ -43,6 +46,7 @@ pub(super) struct Source {
 /// long. The numbers of threads that may be left hanging are bounded.
 pub(super) struct Maker {
     engine: Arc<Engine>,
+    imports: Imports,
     compiler: Compiler,
     /// Opened at its first use, on a thread that may hang.
     cache: Arc<OnceLock<Cache>>,
@@ -55,6 +59,7 @@ impl Maker {
     pub(super) fn new(engine: Arc<Engine>, program: PathBuf, config: &config::Engine) -> Self {
         let compiler = Compiler::new(program, engine.reservation(), config);
         Self {
+            imports: Imports::of(&engine),
             engine,
             compiler,
             cache: Arc::default(),
@@ -106,13 +111,11 @@ impl Maker {
         source: Source,
     ) -> Result<Generation, LoadError> {
         let generation = self.link(identity, number, path, source).await?;
-        generation
-            .check()
-            .await
-            .map_err(|source| LoadError::Check {
-                path: path.to_owned(),
-                source,
-            })?;
+        let checked = trial::check(&generation).await;
+        checked.map_err(|source| LoadError::Check {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(generation)
     }
 
@@ -129,12 +132,12 @@ impl Maker {
             Some(component) => component,
             None => self.compile(path, source).await?,
         };
-        Generation::new(self.engine.clone(), identity, number, digest, &component).map_err(
-            |source| LoadError::Contract {
-                path: path.to_owned(),
-                source,
-            },
-        )
+        let of = (digest, &component);
+        let linked = Generation::new(self.engine.clone(), &self.imports, identity, number, of);
+        linked.map_err(|source| LoadError::Contract {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     async fn cached(&self, digest: Digest) -> Option<Component> {

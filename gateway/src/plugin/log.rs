@@ -13,7 +13,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::contract::Level;
-use super::generation::Generation;
+use super::identity::Identity;
 use crate::excerpt::EXCERPT_MAX;
 use crate::log::Rate;
 use crate::message::ConnectionId;
@@ -49,13 +49,13 @@ struct Log {
 }
 
 impl GuestLog {
-    pub(super) fn new(generation: &Generation) -> Self {
+    pub(super) fn new(identity: &Identity, generation: u64) -> Self {
         Self(Arc::new(Log {
-            plugin: generation.plugin().clone(),
-            generation: generation.number(),
+            plugin: identity.name.clone(),
+            generation,
             connection: AtomicU64::new(NONE),
             line: Mutex::default(),
-            rate: generation.log_rate().clone(),
+            rate: identity.log_rate.clone(),
         }))
     }
 

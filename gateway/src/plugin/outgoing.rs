@@ -24,7 +24,7 @@ use wasmtime_wasi_http::{
 };
 
 use super::context::Context;
-use super::generation::Generation;
+use super::identity::Identity;
 use crate::config::{Origin, PluginGrants, PluginLimits};
 use crate::labels::RequestResult;
 use crate::shard;
@@ -70,13 +70,13 @@ type Responding = (
 );
 
 impl Outgoing {
-    /// Those of an instance of `generation`, which shares `requests` with the others of its shard.
-    pub(super) fn new(generation: &Generation, requests: Arc<Semaphore>) -> Self {
+    /// The requests of an instance of a plugin, which shares `requests` with the others of its shard.
+    pub(super) fn new(identity: &Identity, requests: Arc<Semaphore>) -> Self {
         Self {
-            plugin: generation.plugin().clone(),
-            owner: generation.owner(),
-            grants: generation.grants().clone(),
-            limits: generation.limits().clone(),
+            plugin: identity.name.clone(),
+            owner: identity.owner,
+            grants: identity.grants.clone(),
+            limits: identity.limits.clone(),
             requests,
             event: None,
         }

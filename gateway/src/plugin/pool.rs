@@ -275,7 +275,7 @@ impl Pool {
         let mut lease = self.lease_of(None);
         match Instance::start(&generation, self.requests.clone()).await {
             Ok(mut instance) => {
-                instance.watch(self.slot.clone(), lease.version);
+                instance.watch(self.slot.versions().clone(), lease.version);
                 lease.placed = Some(Box::new(Placed { instance, place }));
                 Ok(Some(lease))
             }

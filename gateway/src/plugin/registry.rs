@@ -4,8 +4,10 @@
 //! what it has (G4).
 
 mod history;
+mod load;
 mod loader;
 mod plugin;
+mod topics;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,15 +16,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
 
 use super::engine::Engine;
-use super::generation::{Digest, Generation};
+use super::generation::Generation;
+use super::identity::Digest;
 use super::load::{LoadError, Maker};
 use crate::config::{self, Config, SharedTopic};
 use crate::store::Store;
 use crate::supervise;
 
-use loader::{Load, LoadOutcome, Loader};
+use load::{Load, LoadOutcome};
+use loader::Loader;
 
 pub use plugin::{Plugin, Status};
+pub use topics::UnknownTopic;
 
 /// Callers that may wait for a plugin's next load. They share it, so one place would do; more only
 /// come from callers in a loop, who are told so.

@@ -2,18 +2,18 @@
 //! a swap is one pointer written here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 
 use super::generation::Generation;
+use super::version::Version;
 
 /// The current generation of one plugin; empty until the first load succeeded.
 #[derive(Default)]
 pub struct Slot {
     current: ArcSwapOption<Generation>,
     /// Counts the swaps, so that a pool sees by one plain read that nothing has changed.
-    version: AtomicU64,
+    version: Version,
 }
 
 impl Slot {
@@ -22,7 +22,7 @@ impl Slot {
         let before = self.current.swap(Some(generation));
         // After the pointer: who sees the new version finds the new generation. Who reads between
         // the two writes gets the new one early and looks once more at its next event.
-        self.version.fetch_add(1, Ordering::Release);
+        self.version.advance();
         before
     }
 
@@ -33,6 +33,11 @@ impl Slot {
 
     /// A number that changes with every swap.
     pub fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
+        self.version.get()
+    }
+
+    /// The same number, for who needs nothing else of the slot.
+    pub(super) fn versions(&self) -> &Version {
+        &self.version
     }
 }

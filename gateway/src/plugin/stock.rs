@@ -88,7 +88,7 @@ impl Drop for Want {
 
 /// What each pool of a plugin keeps for itself. It only grows: an earlier generation may come back.
 #[derive(Debug)]
-pub struct Reserve {
+pub(super) struct Reserve {
     stock: Arc<Stock>,
     /// The places of one instance.
     each: AtomicUsize,

@@ -8,7 +8,7 @@ use bytesize::ByteSize;
 
 use crate::plugin::compiler::CompileError;
 use crate::plugin::contract::ContractError;
-use crate::plugin::generation::CheckError;
+use crate::plugin::trial::CheckError;
 
 /// Why a load did not become a generation. The last good one stays (G4).
 #[derive(Debug, thiserror::Error)]

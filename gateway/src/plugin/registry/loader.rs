@@ -5,22 +5,13 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 
+use super::load::{Load, LoadOutcome};
 use super::{Notice, Plugin, Registry, Reload};
 use crate::plugin::generation::Generation;
 use crate::plugin::load::{LoadError, Maker};
 use crate::supervise;
-
-/// What a load came to; whoever asked for it while it waited has the same answer.
-pub(super) type LoadOutcome = Result<Reload, Arc<LoadError>>;
-
-/// A load that was asked for.
-pub(super) struct Load {
-    pub(super) only_changes: bool,
-    pub(super) requested: Instant,
-    pub(super) answer: oneshot::Sender<LoadOutcome>,
-}
 
 /// Does the loads.
 pub(super) struct Loader {

@@ -10,10 +10,11 @@ use tokio::sync::mpsc;
 
 use super::LOADS_MAX;
 use super::history::History;
-use super::loader::Load;
+use super::load::Load;
 use crate::config::{self, SharedTopic};
 use crate::plugin::engine::Engine;
-use crate::plugin::generation::{Digest, Generation, Identity};
+use crate::plugin::generation::Generation;
+use crate::plugin::identity::{Digest, Identity};
 use crate::plugin::namespace::Namespace;
 use crate::plugin::slot::Slot;
 use crate::plugin::stock::Reserve;
@@ -75,6 +76,8 @@ impl Plugin {
         store: Arc<Store>,
     ) -> (Self, mpsc::Receiver<Load>) {
         let limits = Arc::new(config.limits.clone());
+        let settings = config.config.iter();
+        let settings = settings.map(|(key, value)| (key.as_str(), value.as_str()));
         let (loads, waiting) = mpsc::channel(LOADS_MAX);
         let plugin = Self {
             identity: Identity {
@@ -83,7 +86,7 @@ impl Plugin {
                 limits,
                 grants: Arc::new(config.grants.clone()),
                 topics: Arc::new(Namespace::new(owner, shared, &config.grants.topics)),
-                settings: Arc::new(config.config.clone()),
+                settings: Arc::new(settings.collect()),
                 store,
                 on_refused_state: config.on_refused_state,
                 log_rate: Arc::default(),

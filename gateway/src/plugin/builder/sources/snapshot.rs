@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::filter::Filter;
 use crate::file;
-use crate::plugin::generation::Digest;
+use crate::plugin::identity::Digest;
 use crate::plugin::stamp::Stamp;
 
 /// Bytes of a file that are looked at; a larger one has changed when its stamp has.

@@ -23,6 +23,7 @@ mod source;
 mod store;
 mod topic;
 mod units;
+mod variable;
 mod wording;
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod held;
 mod inflation;
 mod intake;
 mod reply;
+mod step;
 
 use std::any::Any;
 use std::io;
@@ -34,11 +35,11 @@ use crate::signs::Wish;
 pub use driver::{Driver, drive};
 pub use events::SpareEvents;
 
-use driver::Step;
-use ending::{Ended, lost, parted};
+use ending::{lost, parted};
 use events::Events;
 use held::Held;
 use inflation::Inflation;
+use step::{Ended, Step};
 
 /// What all connections of a route share.
 pub struct Terms<H> {

@@ -40,7 +40,6 @@ mod namespace;
 mod outgoing;
 mod pace;
 mod packed;
-mod pins;
 mod pool;
 mod registry;
 mod slot;

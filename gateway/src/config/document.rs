@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use toml_edit::{DocumentMut, Item, Key, Table};
 
 use super::check::Problem;
-use super::environment::Variable;
+use super::variable::Variable;
 use super::{ConfigError, ConfigErrors, Place, wording};
 
 /// Each round reports one error. Who made more than this has the wrong file, and reads no further

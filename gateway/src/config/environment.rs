@@ -7,28 +7,10 @@
 use toml_edit::{Item, Key, Table, Value};
 
 use super::document::Document;
+use super::variable::{Path, Variable};
 
 const PREFIX: &str = "TIDEGATE_";
 const SEPARATOR: &str = "__";
-
-/// A variable that was laid over the file.
-pub(super) struct Variable {
-    pub(super) name: String,
-    /// Where its text begins.
-    pub(super) start: usize,
-    end: usize,
-    path: Path,
-    /// The value as TOML rather than as text, for when its key wants no text.
-    reading: Option<Value>,
-}
-
-/// The entry a variable sets: keys, from the root or from one element of `plugin`, `bucket`, `route` or
-/// `topic`.
-#[derive(Clone)]
-struct Path {
-    element: Option<(&'static str, usize)>,
-    keys: Vec<String>,
-}
 
 impl Document<'_> {
     /// Lays the variables that are ours over the tables, in order of name. Each is text first,

@@ -10,7 +10,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::{Connection, Ended};
+use super::Connection;
+use super::step::Step;
 use crate::handler::Handler;
 use crate::message::Seat;
 use crate::shard::{Shard, Turn};
@@ -37,16 +38,6 @@ enum DriverPlace<H> {
         /// More has come for it meanwhile.
         again: bool,
     },
-}
-
-/// What became of a connection for which something was handled.
-pub(super) enum Step {
-    /// It has read all there was.
-    Idle,
-    /// There may be more to read, but it is others' turn.
-    More,
-    /// It is to end.
-    Ended(Ended),
 }
 
 impl<H: Handler> Driver<H> {

@@ -9,7 +9,7 @@ use std::task::Poll;
 use tokio::time::{Duration, Instant};
 
 use super::Connection;
-use super::driver::Step;
+use super::step::{Ended, Step};
 use crate::close::{CloseCause, CloseFrame, NO_STATUS};
 use crate::codec::{Item, Violation};
 use crate::config::RouteLimits;
@@ -22,22 +22,6 @@ use crate::shard::Shard;
 /// The shortest time in which a peer must have taken something of what is queued for it, also where
 /// nobody waits for its answer: the turn that writes must have come.
 const LOOK_MIN: Duration = Duration::from_millis(100);
-
-/// How a connection has ended.
-pub(in crate::connection) struct Ended {
-    pub(super) cause: CloseCause,
-    /// The peer's close frame came behind the bytes that ended the connection.
-    pub(super) has_parted: bool,
-}
-
-impl From<CloseCause> for Ended {
-    fn from(cause: CloseCause) -> Self {
-        Self {
-            cause,
-            has_parted: false,
-        }
-    }
-}
 
 impl<H: Handler> Connection<H> {
     /// The one way out: close frame, `on-close`, the closing handshake. The caller frees the place.

@@ -5,9 +5,9 @@
 //! more is read before it is handled.
 
 use super::Connection;
-use super::driver::Step;
-use super::ending::{Ended, broken, lost};
+use super::ending::{broken, lost};
 use super::held::Held;
+use super::step::{Ended, Step};
 use crate::close::{CloseCause, CloseFrame, NO_STATUS};
 use crate::codec::{Batch, Item, Violation};
 use crate::config::OnRate;

@@ -1,11 +1,16 @@
 //! What components may import: all that the gateway offers, by name.
 
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Component, InstancePre, Linker, Resource};
+use wasmtime_wasi_http::Error;
 
 use super::context::Context;
 use super::contract::ContractError;
 use super::engine::Engine;
 use super::{host, keyvalue, logging, outgoing};
+
+/// The types of `wasi:http`, as the library links them.
+const TYPES: &str = "wasi:http/types@0.2.12";
 
 /// What components may import.
 pub(super) struct Imports(Linker<Context>);
@@ -38,5 +43,21 @@ fn offer(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
     logging::add_to_linker(linker)?;
     host::add_to_linker(linker)?;
     keyvalue::add_to_linker(linker)?;
-    outgoing::add_to_linker(linker)
+    http(linker)
+}
+
+/// Offers `wasi:http`; `outgoing` sends what a guest asks for.
+fn http(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    // The library's own looks for an error of another type than its bodies give, and finds none.
+    linker.allow_shadowing(true);
+    linker.instance(TYPES)?.func_wrap(
+        "http-error-code",
+        |cx: StoreContextMut<'_, Context>, (error,): (Resource<wasmtime::Error>,)| {
+            let error = cx.data().resource(&error)?.downcast_ref::<Error>();
+            Ok((error.map(outgoing::code_of),))
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::contract;
 use super::lower;
 use super::packed::Packed;
-use super::pins::Pin;
+use super::pool::Pin;
 use super::pool::{Lease, Pool};
 use crate::close::CloseCause;
 use crate::dispatch::failed;

@@ -16,14 +16,11 @@ use hyper::header::CONTENT_LENGTH;
 use hyper::{Method, Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
-use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request,
 };
 
-use super::context::Context;
 use super::identity::Identity;
 use crate::config::{Origin, PluginGrants, PluginLimits};
 use crate::labels::RequestResult;
@@ -32,24 +29,7 @@ use crate::shard;
 use body::{ResponseBody, within};
 use outcome::RequestOutcome;
 
-/// As the library links it.
-const TYPES: &str = "wasi:http/types@0.2.12";
-
-/// Offers `wasi:http` to guests.
-pub(super) fn add_to_linker(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    // The library's own looks for an error of another type than its bodies give, and finds none.
-    linker.allow_shadowing(true);
-    linker.instance(TYPES)?.func_wrap(
-        "http-error-code",
-        |cx: StoreContextMut<'_, Context>, (error,): (Resource<wasmtime::Error>,)| {
-            let error = cx.data().resource(&error)?.downcast_ref::<Error>();
-            Ok((error.map(outcome::code_of),))
-        },
-    )?;
-    linker.allow_shadowing(false);
-    Ok(())
-}
+pub(super) use outcome::code_of;
 
 /// Sends the requests of one instance.
 pub(super) struct Outgoing {

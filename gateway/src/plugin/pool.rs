@@ -1,6 +1,7 @@
 //! The instances of one plugin on one shard: reused from event to event, replaced with the
 //! generation or after a failure.
 
+mod pins;
 mod places;
 
 use std::cell::{Cell, RefCell};
@@ -14,13 +15,15 @@ use tokio::time::{Instant, sleep_until};
 
 use super::generation::Generation;
 use super::instance::{Instance, StartError};
-use super::pins::{Pin, Pins};
 use super::registry::Plugin;
 use super::slot::Slot;
 use super::turns;
 use crate::config::OnRefusedState;
 use crate::handler::Failure;
 
+pub(super) use pins::Pin;
+
+use pins::Pins;
 use places::{Place, Places};
 
 /// More generations than this no plugin's history keeps.

@@ -55,7 +55,7 @@ fn request_is_too_large(error: &hyper::Error) -> Option<Option<u64>> {
 }
 
 /// What a guest is told of an error that ended a body.
-pub(super) fn code_of(error: &Error) -> ErrorCode {
+pub(in crate::plugin) fn code_of(error: &Error) -> ErrorCode {
     match error {
         Error::Hyper(error) => code_of_hyper(error),
         Error::HttpRequestBodySize(max) => ErrorCode::HttpRequestBodySize(*max),

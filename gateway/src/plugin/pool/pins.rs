@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use super::generation::Generation;
-use super::pool::Pool;
+use super::Pool;
+use crate::plugin::generation::Generation;
 
 /// The earlier generations of a plugin that connections of one shard stay with.
 pub(super) struct Pins {
@@ -25,7 +25,7 @@ struct Pinned {
 }
 
 /// Keeps one connection with an earlier generation, until dropped.
-pub(super) struct Pin {
+pub(in crate::plugin) struct Pin {
     generation: u64,
     count: Arc<AtomicUsize>,
     _hold: Arc<()>,

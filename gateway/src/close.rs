@@ -181,7 +181,7 @@ impl fmt::Display for CloseCause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec;
+    use tidegate_codec as codec;
 
     #[test]
     fn every_frame_we_send_fits_a_control_frame_and_has_a_sendable_code() {

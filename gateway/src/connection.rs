@@ -22,9 +22,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tidegate_codec::Reader;
 
 use crate::close::CloseCause;
-use crate::codec::Reader;
 use crate::config::{OnError, OnFailure, RouteLimits};
 use crate::event::{Event, States};
 use crate::handler::{Handler, Request};

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::HashMap;
+use tidegate_codec::{self as codec, Opcode};
 
 use crate::close::CloseFrame;
-use crate::codec::{self, Opcode};
 use crate::event_stream;
 use crate::message::{ConnectionId, Message};
 use crate::topic::{Topic, TopicOwner};

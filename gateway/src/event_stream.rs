@@ -6,9 +6,9 @@
 //! that a client can tell whether to come back.
 
 use data_encoding::BASE64;
+use tidegate_codec::{self as codec, Opcode};
 
 use crate::close::CloseFrame;
-use crate::codec::{self, Opcode};
 
 /// A line that clients ignore and middleboxes see.
 pub const PING: &[u8] = b":\n\n";

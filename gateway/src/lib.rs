@@ -4,7 +4,8 @@
 //! The connection side:
 //! - [`server`]: listener, shards, accept, drain; requests and upgrades
 //! - [`connection`]: one connection: reads, events, close
-//! - [`codec`]: RFC 6455 frames and messages; [`event_stream`]: the same as server-sent events
+//! - [`tidegate_codec`], a crate of its own: RFC 6455 frames and messages; [`event_stream`]: the same
+//!   as server-sent events
 //! - [`shard`]: one core's connections, and the turn of its loop
 //! - [`outbox`], [`hub`], [`heartbeat`], [`signs`]: pure data structures the shard is made of
 //! - [`pending`]: the process's budget for what has come in only in part; [`rate`]: how fast a client may send
@@ -27,7 +28,6 @@ pub mod allocator;
 pub mod cli;
 pub mod client;
 pub mod close;
-pub mod codec;
 pub mod config;
 pub mod connection;
 pub mod console;

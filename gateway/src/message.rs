@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub use tidegate_codec::Message;
+
 /// One WebSocket after its handshake. Unique while the process lives and never reused; the shard
 /// that owns it is `id % shards`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,23 +38,4 @@ pub struct Seat {
     pub id: ConnectionId,
     /// Reused after the connection is gone.
     pub key: Key,
-}
-
-/// A complete application unit (RFC 6455 section 5.6), borrowed from wherever it was received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Message<'a> {
-    /// Valid UTF-8.
-    Text(&'a str),
-    /// Any bytes.
-    Binary(&'a [u8]),
-}
-
-impl<'a> Message<'a> {
-    /// The payload, whatever its kind.
-    pub fn payload(self) -> &'a [u8] {
-        match self {
-            Self::Text(text) => text.as_bytes(),
-            Self::Binary(bytes) => bytes,
-        }
-    }
 }

@@ -23,11 +23,11 @@ use std::task::{Context, Waker};
 use std::{io, net};
 
 use foldhash::HashMap;
+use tidegate_codec::deflate::Inflater;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::close::CloseCause;
-use crate::codec::deflate::Inflater;
 use crate::config::RouteLimits;
 use crate::counters::Counters;
 use crate::directory::Directory;

@@ -1,6 +1,6 @@
 //! permessage-deflate (RFC 7692) on the wire.
 
-use tidegate::codec::deflate::{Deflater, Inflater};
+use tidegate_codec::deflate::{Deflater, Inflater};
 
 use crate::client::{Raw, frame, upgrade_request};
 use crate::gateway::{Gateway, Setup};

@@ -87,7 +87,6 @@ fn the_connection_knows_the_handler_and_not_the_plugin() {
         let connection_side = [
             "connection",
             "shard",
-            "codec",
             "outbox",
             "hub",
             "effects",

@@ -21,11 +21,11 @@ use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde::Serialize;
 use serde_json::json;
+use tidegate_codec as codec;
 
 use super::answer::{AdminResponse, error, json, param, text};
 use super::{Admin, metrics, publish};
 use crate::close::{CloseCause, CloseFrame, REASON_MAX};
-use crate::codec;
 use crate::message::ConnectionId;
 use crate::plugin::{Digest, Reload, ReloadError, Status};
 

@@ -6,12 +6,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use tidegate_codec::{Item, Violation};
 use tokio::time::{Duration, Instant};
 
 use super::Connection;
 use super::step::{Ended, Step};
 use crate::close::{CloseCause, CloseFrame, NO_STATUS};
-use crate::codec::{Item, Violation};
 use crate::config::RouteLimits;
 use crate::handler::Handler;
 use crate::labels::ClosingEnd;

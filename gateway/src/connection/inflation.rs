@@ -1,10 +1,11 @@
 //! Compressed messages of a connection (RFC 7692 section 6.2).
 
+use tidegate_codec::Violation;
+use tidegate_codec::deflate::{Course, InflateError, Inflater};
+
 use super::ending::broken;
 use super::events::Events;
 use crate::close::CloseCause;
-use crate::codec::Violation;
-use crate::codec::deflate::{Course, InflateError, Inflater};
 use crate::config::RouteLimits;
 use crate::handler::Handler;
 use crate::labels::Excess;

@@ -4,12 +4,13 @@
 //! that or because the peer is over its rate, moves to memory of the connection's own, and nothing
 //! more is read before it is handled.
 
+use tidegate_codec::{Batch, Item, Violation};
+
 use super::Connection;
 use super::ending::{broken, lost};
 use super::held::Held;
 use super::step::{Ended, Step};
 use crate::close::{CloseCause, CloseFrame, NO_STATUS};
-use crate::codec::{Batch, Item, Violation};
 use crate::config::OnRate;
 use crate::handler::Handler;
 use crate::heartbeat::Millis;

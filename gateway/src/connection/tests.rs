@@ -3,13 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use tidegate_codec as codec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::*;
 use crate::close::CloseFrame;
-use crate::codec;
 use crate::counters::Counters;
 use crate::directory::Directory;
 use crate::effects::Options;

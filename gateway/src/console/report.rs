@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use tidegate_codec as codec;
 
 use super::Samples;
-use crate::codec;
 use crate::effects::{Effect, Effects, Encoded};
 use crate::plugin::Notice;
 

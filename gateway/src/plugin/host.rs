@@ -10,6 +10,7 @@ mod topics;
 
 use std::borrow::Cow;
 
+use tidegate_codec as codec;
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
@@ -19,7 +20,6 @@ use super::contract::{
 };
 use super::namespace::TopicUse;
 use crate::close::{CloseFrame, REASON_MAX};
-use crate::codec;
 use crate::directory::NAME_MAX;
 use crate::effects::{Effect, Effects, Options};
 use crate::event::Event;

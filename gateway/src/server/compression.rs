@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use hyper::header::{HeaderMap, SEC_WEBSOCKET_EXTENSIONS};
+use tidegate_codec::deflate::{Agreement, negotiate};
 
-use crate::codec::deflate::{Agreement, negotiate};
 use crate::config::{Compression, CompressionMode};
 use crate::shard::Deflation;
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::codec;
-use crate::codec::deflate::{Agreement, Deflater};
+use tidegate_codec as codec;
+use tidegate_codec::deflate::{Agreement, Deflater};
+
 use crate::counters::Counters;
 use crate::outbox::{Kind, Output, Span};
 

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::task::Context;
 
 use foldhash::{HashMap, HashMapExt};
+use tidegate_codec::{self as codec, Opcode};
 
 use super::deflation::Compressors;
 use super::poller::Poller;
 use super::signal::{Signal, Wake};
 use crate::close::{CloseCause, NO_STATUS};
-use crate::codec::{self, Opcode};
 use crate::config::{RouteLimits, SlowConsumer};
 use crate::counters::Counters;
 use crate::event_stream;

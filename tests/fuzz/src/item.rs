@@ -1,7 +1,6 @@
 //! Items that outlive the bytes they were read from, and the frames that carry them.
 
-use crate::codec::{Item, Opcode, close_payload};
-use crate::message::Message;
+use tidegate_codec::{Item, Message, Opcode, close_payload};
 
 /// An [`Item`] of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,12 +11,3 @@ pub mod oracle;
 pub mod read;
 pub mod stream;
 pub mod wire;
-
-/// The codec's own files: compiled in here, without the rest of the gateway.
-#[path = "../../../gateway/src"]
-mod gateway {
-    pub mod codec;
-    pub mod message;
-}
-
-pub use gateway::{codec, message};

@@ -2,11 +2,11 @@
 
 use std::io::{self, Cursor, Read, Write};
 
+use tidegate_codec::Violation;
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
-use crate::codec::Violation;
 use crate::item::Owned;
 use crate::wire::{CLOSE, FIN, Found, PONG};
 

@@ -3,8 +3,8 @@
 use std::alloc::System;
 
 use cap::Cap;
+use tidegate_codec::{Batch, Reader, Violation};
 
-use crate::codec::{Batch, Reader, Violation};
 use crate::item::Owned;
 use crate::wire::{FIN, Found, split};
 

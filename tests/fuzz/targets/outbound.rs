@@ -6,12 +6,12 @@ use std::io::Cursor;
 
 use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
+use tidegate_codec::{
+    HEAD_MAX, MAX_CONTROL, Opcode, Violation, append, close_code_allowed, close_payload,
+    encode_head, frame_len, is_control,
+};
 use tungstenite::protocol::frame::FrameHeader;
 
-use tidegate_fuzz::codec::{
-    self, HEAD_MAX, MAX_CONTROL, Opcode, Violation, append, close_code_allowed, close_payload,
-    encode_head, frame_len,
-};
 use tidegate_fuzz::item::Owned;
 use tidegate_fuzz::read::{Terms, read};
 use tidegate_fuzz::wire::{CLOSE, FIN, Form, Frame};
@@ -70,7 +70,7 @@ impl<'a> Arbitrary<'a> for Steps {
         while !u.is_empty() && steps.len() < MAX_STEPS {
             let tag: u8 = u.arbitrary()?;
             let opcode = OPCODES[usize::from(tag >> 2 & 0x07) % OPCODES.len()];
-            let is_control = codec::is_control(opcode as u8);
+            let is_control = is_control(opcode as u8);
             steps.push(match tag & 0x03 {
                 0 => {
                     let len: u64 = u.arbitrary()?;
@@ -128,7 +128,7 @@ fn a_head_says_what_it_should(opcode: Opcode, fin: bool, len: usize) {
     assert_eq!(u8::from(header.opcode), opcode as u8);
     assert_eq!(header.is_final, fin);
     assert!(!header.rsv1 && !header.rsv2 && !header.rsv3 && header.mask.is_none());
-    assert_eq!(codec::is_control(bytes[0]), opcode as u8 >= CLOSE);
+    assert_eq!(is_control(bytes[0]), opcode as u8 >= CLOSE);
     assert_eq!(frame_len(bytes), bytes.len() + len);
     for short in 0..bytes.len() {
         assert_eq!(frame_len(&bytes[..short]), short);
@@ -189,7 +189,7 @@ fn frames_are_found_again(queue: &[u8], frames: &[(usize, &Opcode, &Vec<u8>)]) {
     let mut rest = queue;
     for (len, opcode, payload) in frames {
         assert_eq!(frame_len(rest), *len);
-        assert_eq!(codec::is_control(rest[0]), **opcode as u8 >= CLOSE);
+        assert_eq!(is_control(rest[0]), **opcode as u8 >= CLOSE);
         let (frame, after) = rest.split_at(*len);
         assert!(frame.ends_with(payload));
         assert!(frame.len() - payload.len() <= HEAD_MAX);

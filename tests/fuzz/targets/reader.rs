@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use tidegate_codec::{append, append_deflated, frame_len, payload};
 
-use tidegate_fuzz::codec::{append, append_deflated, frame_len, payload};
 use tidegate_fuzz::item::Owned;
 use tidegate_fuzz::oracle::{self, End};
 use tidegate_fuzz::read::{Terms, read, read_in_batches};

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
+use tidegate_codec::Opcode;
 
 use crate::fleet::{Arrival, Event, Fleet, Reply};
-use crate::frame::{self, Frame};
+use crate::frame::Frame;
 use crate::histogram::{Histogram, Summary};
 use crate::measure::{Cost, Span, Watched};
 use crate::pace::Pace;
@@ -194,7 +195,7 @@ impl Flows {
             self.tally.wrong += 1;
             return;
         }
-        if frame.opcode != frame::TEXT || self.template.read(frame.payload) != Some(expected) {
+        if frame.opcode != Opcode::Text || self.template.read(frame.payload) != Some(expected) {
             self.tally.wrong += 1;
         }
         let slot = (flow.answered % self.depth as u64) as usize;

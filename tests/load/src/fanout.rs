@@ -249,6 +249,8 @@ impl Workload for Room {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_codec::Opcode;
+
     use super::*;
     use crate::frame::{self, Frame, Parsed};
 
@@ -281,7 +283,7 @@ mod tests {
 
     fn deliver(room: &mut Room, id: usize, payload: &[u8]) {
         let frame = Frame {
-            opcode: frame::TEXT,
+            opcode: Opcode::Text,
             payload,
         };
         let arrival = Arrival {

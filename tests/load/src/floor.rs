@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
+use tidegate_codec::Opcode;
 
 use self::peer::{Gone, Peer};
 
@@ -206,7 +207,7 @@ impl Shared {
         if room.published.is_empty() {
             self.busy.push(name.to_owned());
         }
-        crate::frame::push_server(&mut room.published, crate::frame::TEXT, payload);
+        tidegate_codec::append(&mut room.published, Opcode::Text, payload);
         room.pieces.push((id, room.published.len()));
     }
 }

@@ -1,18 +1,16 @@
-//! WebSocket frames, both roles: no fragments, no extensions, nothing allocated.
+//! Whole WebSocket frames in both roles: no fragments, no extensions, nothing allocated.
+//!
+//! The gateway's own codec reads what clients send, puts fragments together and owns what a read
+//! cut. A client reads the other direction, and the floor measures what a server costs that does
+//! none of this, so the parsers are here. Types, heads and masks are the codec's.
 
-/// Opcode of a text message.
-pub const TEXT: u8 = 0x1;
-/// Opcode of a binary message.
-pub const BINARY: u8 = 0x2;
-/// Opcode of a close frame.
-pub const CLOSE: u8 = 0x8;
-/// Opcode of a ping.
-pub const PING: u8 = 0x9;
-/// Opcode of a pong.
-pub const PONG: u8 = 0xA;
+use tidegate_codec::{Opcode, apply_mask, encode_head};
 
 /// The key of every client frame. A server cannot tell it from a random one, and it lets frames be built once.
 pub const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// The bit of the second byte that says that a mask follows.
+const MASKED: u8 = 0x80;
 
 /// A frame longer than this is taken for a protocol error, so that a bad length cannot eat the memory.
 const PAYLOAD_LIMIT: u64 = 64 << 20;
@@ -20,8 +18,8 @@ const PAYLOAD_LIMIT: u64 = 64 << 20;
 /// One whole frame, its payload unmasked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// One of [`TEXT`], [`BINARY`], [`CLOSE`], [`PING`], [`PONG`].
-    pub opcode: u8,
+    /// The type, never a continuation.
+    pub opcode: Opcode,
     /// The application's bytes.
     pub payload: &'a [u8],
 }
@@ -38,50 +36,18 @@ pub enum Parsed<'a> {
 }
 
 /// Appends a client's (masked) frame.
-pub fn push_client(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
-    push_head(out, opcode, payload.len(), 0x80);
+pub fn push_client(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+    let at = out.len();
+    out.extend_from_slice(encode_head(opcode, true, payload.len()).as_bytes());
+    out[at + 1] |= MASKED;
     out.extend_from_slice(&MASK);
     let start = out.len();
     out.extend_from_slice(payload);
-    mask(&mut out[start..], MASK);
-}
-
-/// Appends a server's frame.
-pub fn push_server(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
-    push_head(out, opcode, payload.len(), 0);
-    out.extend_from_slice(payload);
-}
-
-fn push_head(out: &mut Vec<u8>, opcode: u8, length: usize, mask_bit: u8) {
-    out.push(0x80 | opcode);
-    if length < 126 {
-        out.push(mask_bit | length as u8);
-    } else if let Ok(short) = u16::try_from(length) {
-        out.push(mask_bit | 126);
-        out.extend_from_slice(&short.to_be_bytes());
-    } else {
-        out.push(mask_bit | 127);
-        out.extend_from_slice(&(length as u64).to_be_bytes());
-    }
-}
-
-/// Masks or unmasks a payload in place.
-pub fn mask(payload: &mut [u8], key: [u8; 4]) {
-    // Eight bytes a step is what makes the floor server and large messages cheap.
-    let wide = u64::from_ne_bytes([
-        key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3],
-    ]);
-    let (words, rest) = payload.as_chunks_mut::<8>();
-    for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
-    }
-    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
-        *byte ^= key;
-    }
+    apply_mask(&mut out[start..], MASK);
 }
 
 struct Head {
-    opcode: u8,
+    opcode: Opcode,
     masked: bool,
     length: usize,
     payload_at: usize,
@@ -102,10 +68,10 @@ fn head(buffer: &[u8]) -> Result<Head, Parsed<'static>> {
             "a fragmented message: the generator reads whole ones only",
         ));
     }
-    if !matches!(first & 0x0f, TEXT | BINARY | CLOSE | PING | PONG) {
+    let Some(opcode) = Opcode::from_first_byte(first) else {
         return Err(Parsed::Invalid("an unknown opcode"));
-    }
-    let masked = second & 0x80 != 0;
+    };
+    let masked = second & MASKED != 0;
     let (length, at) = match second & 0x7f {
         126 => match buffer.get(2..4) {
             Some(bytes) => (u64::from(u16::from_be_bytes([bytes[0], bytes[1]])), 4),
@@ -121,7 +87,7 @@ fn head(buffer: &[u8]) -> Result<Head, Parsed<'static>> {
         return Err(Parsed::Invalid("a frame of more than 64 MiB"));
     }
     Ok(Head {
-        opcode: first & 0x0f,
+        opcode,
         masked,
         length: length as usize,
         payload_at: at + if masked { 4 } else { 0 },
@@ -169,7 +135,7 @@ pub fn parse_client(buffer: &mut [u8]) -> Parsed<'_> {
     let key = front
         .last_chunk()
         .expect("a masked head ends in four key bytes");
-    mask(payload, *key);
+    apply_mask(payload, *key);
     let payload = &*payload;
     Parsed::Whole(
         Frame {
@@ -189,19 +155,19 @@ mod tests {
         for length in [0, 1, 7, 8, 125, 126, 65_535, 65_536, 200_001] {
             let payload: Vec<u8> = (0..length).map(|i| i as u8).collect();
             let expected = Frame {
-                opcode: TEXT,
+                opcode: Opcode::Text,
                 payload: &payload,
             };
             let mut sent = Vec::new();
-            push_client(&mut sent, TEXT, &payload);
+            push_client(&mut sent, Opcode::Text, &payload);
             let end = sent.len();
             assert!(matches!(parse_client(&mut sent[..end - 1]), Parsed::Partial(n) if n <= end));
             sent.clear();
-            push_client(&mut sent, TEXT, &payload);
+            push_client(&mut sent, Opcode::Text, &payload);
             sent.push(0x81);
             assert_eq!(parse_client(&mut sent), Parsed::Whole(expected, end));
             let mut answer = Vec::new();
-            push_server(&mut answer, TEXT, &payload);
+            tidegate_codec::append(&mut answer, Opcode::Text, &payload);
             assert_eq!(parse_server(&answer), Parsed::Whole(expected, answer.len()));
         }
     }

@@ -4,6 +4,7 @@
 //! leaves alone, so a delivery is recognised inside any wrapper a server puts around it.
 
 use anyhow::{Result, ensure};
+use tidegate_codec::Opcode;
 
 use crate::frame::{self, MASK};
 
@@ -51,7 +52,7 @@ impl Template {
         let mut payload = vec![b'~'; MARKER];
         payload.extend_from_slice(&padding);
         let mut frame = Vec::new();
-        frame::push_client(&mut frame, frame::TEXT, &payload);
+        frame::push_client(&mut frame, Opcode::Text, &payload);
         Ok(Self {
             marker_at: frame.len() - size,
             frame,

@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use mio::{Events, Interest, Poll, Token};
 use serde::Serialize;
+use tidegate_codec::Opcode;
 
 use crate::fleet::{Event, Fleet};
 use crate::histogram::{Histogram, Summary};
 use crate::measure::{Cost, Meter, Span, Step, Watched};
 use crate::report::note;
-use crate::{Target, frame, report};
+use crate::{Target, report};
 
 use poster::{Post, Poster};
 
@@ -170,7 +171,7 @@ impl Received {
                 self.dropped.push(format!("subscriber {id} ended: {end:?}"));
             }
             Event::Message(frame) => {
-                let post = Some(frame.payload).filter(|_| frame.opcode == frame::TEXT);
+                let post = Some(frame.payload).filter(|_| frame.opcode == Opcode::Text);
                 let next = &mut self.next[arrival.id];
                 match post.and_then(Post::read) {
                     Some(post) if next.get(post.sender) == Some(&post.number) => {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use serde::Serialize;
+use tidegate_codec::Opcode;
 
 use crate::cpu::{Cpus, Pinned};
 use crate::fleet::{Event, Fleet};
@@ -114,7 +115,7 @@ fn set_all(fleet: &mut Fleet, options: &Options) -> Result<u64> {
         format!("set {}", options.each),
     );
     let mut bytes = Vec::new();
-    frame::push_client(&mut bytes, 1, request.as_bytes());
+    frame::push_client(&mut bytes, Opcode::Text, request.as_bytes());
     let deadline = Instant::now() + WITHIN;
     let (mut sent, mut answered, mut refused) = (0, 0, 0);
     while answered < options.connections {

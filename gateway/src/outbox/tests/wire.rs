@@ -2,9 +2,10 @@
 
 use std::io::{self, IoSlice};
 
+use tidegate_codec::{self as codec, Opcode};
+
 use super::Kind;
 use crate::close::CloseFrame;
-use crate::codec::{self, Opcode};
 use crate::event_stream;
 
 /// What a peer sees.

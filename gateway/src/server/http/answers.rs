@@ -4,10 +4,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
+use tidegate_codec::deflate::Agreement;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::rules::{is_ours, parse_field};
-use crate::codec::deflate::Agreement;
 use crate::handler::{Accept, Reject};
 use crate::http_body::HttpBody;
 use crate::server::refusal::Refusal;

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+use tidegate_codec as codec;
 
 use super::signs::ANNOUNCED_MIN;
 use super::slot::write_large;
 use super::{Encoding, Table, flush, mark};
 use crate::close::CloseCause;
-use crate::codec;
 use crate::event_stream;
 use crate::labels::DropReason;
 use crate::message::Key;

@@ -1,7 +1,8 @@
 //! Signs of life on their way to the connections that asked for them.
 
+use tidegate_codec::{self as codec, Opcode};
+
 use super::{Encoding, Table, mark};
-use crate::codec::{self, Opcode};
 use crate::event_stream;
 use crate::heartbeat::Millis;
 use crate::message::Key;

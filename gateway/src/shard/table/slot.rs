@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use tidegate_codec as codec;
 
 use crate::close::CloseCause;
-use crate::codec;
 use crate::config::RouteLimits;
 use crate::counters::Counters;
 use crate::event_stream;

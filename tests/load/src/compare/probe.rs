@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
+use tidegate_codec::Opcode;
 
 use super::bench::{NAME, Running};
 use super::row::Load;
@@ -46,7 +47,7 @@ pub(super) fn check(server: Server, running: &Running, load: Load) -> Result<()>
     // What a server says of those who join is measured in no row.
     members.received = Default::default();
     let mut bytes = Vec::new();
-    frame::push_client(&mut bytes, frame::TEXT, TEXT.as_bytes());
+    frame::push_client(&mut bytes, Opcode::Text, TEXT.as_bytes());
     fleet.send(0, &bytes);
     members.collect(&mut fleet, 2, 1)?;
     let expected = [Vec::new(), vec![expected]];

@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use socket2::{Domain, Protocol, Socket, Type};
+use tidegate_codec::Opcode;
 
 use super::{Arrival, End, Event, Reply};
 use crate::frame::{self, Parsed};
@@ -104,7 +105,7 @@ impl Connection {
         }
         self.close_sent = true;
         let mut bytes = Vec::with_capacity(8);
-        frame::push_client(&mut bytes, frame::CLOSE, &1000_u16.to_be_bytes());
+        frame::push_client(&mut bytes, Opcode::Close, &1000_u16.to_be_bytes());
         self.write(&bytes)
     }
 
@@ -213,14 +214,14 @@ impl Connection {
                 Parsed::Whole(frame, length) => {
                     used += length;
                     match frame.opcode {
-                        frame::TEXT | frame::BINARY => {
+                        Opcode::Text | Opcode::Binary => {
                             let event = Event::Message(frame);
                             on(Arrival { id, at, event }, reply);
                         }
-                        frame::PING => {
-                            frame::push_client(&mut reply.bytes, frame::PONG, frame.payload);
+                        Opcode::Ping => {
+                            frame::push_client(&mut reply.bytes, Opcode::Pong, frame.payload);
                         }
-                        frame::CLOSE => self.on_close(frame.payload, reply),
+                        Opcode::Close => self.on_close(frame.payload, reply),
                         _ => {}
                     }
                 }

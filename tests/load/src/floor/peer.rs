@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 
 use mio::event::Event as Readiness;
 use mio::net::TcpStream;
+use tidegate_codec::Opcode;
 
 use super::Shared;
 use crate::frame::{self, Frame, Parsed};
@@ -165,19 +166,19 @@ impl Peer {
 
     fn on_frame(&mut self, id: usize, frame: Frame<'_>, shared: &mut Shared) {
         match frame.opcode {
-            frame::CLOSE => {
-                frame::push_server(&mut shared.reply, frame::CLOSE, frame.payload);
+            Opcode::Close => {
+                tidegate_codec::append(&mut shared.reply, Opcode::Close, frame.payload);
                 self.closing = true;
             }
-            frame::PING => frame::push_server(&mut shared.reply, frame::PONG, frame.payload),
-            frame::PONG => {}
+            Opcode::Ping => tidegate_codec::append(&mut shared.reply, Opcode::Pong, frame.payload),
+            Opcode::Pong => {}
             opcode => match &self.role {
                 Role::Handshake | Role::Subscriber(_) => {}
-                Role::Echo => frame::push_server(&mut shared.reply, opcode, frame.payload),
+                Role::Echo => tidegate_codec::append(&mut shared.reply, opcode, frame.payload),
                 Role::Generation => {
                     let mut answer = format!("{} ", shared.generation).into_bytes();
                     answer.extend_from_slice(frame.payload);
-                    frame::push_server(&mut shared.reply, frame::TEXT, &answer);
+                    tidegate_codec::append(&mut shared.reply, Opcode::Text, &answer);
                 }
                 Role::Publisher(room) | Role::Member(room) => {
                     shared.publish(id, room, frame.payload);

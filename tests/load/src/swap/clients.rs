@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use tidegate_codec::Opcode;
 
 use super::Options;
 use super::ledger::{Answer, Ledger, Sent};
 use super::schedule::Board;
 use crate::fleet::{Arrival, End, Event, Fleet};
-use crate::frame::{self, Frame};
+use crate::frame::Frame;
 use crate::histogram::Histogram;
 use crate::pace::Pace;
 use crate::payload::{self, Mark, Template};
@@ -219,7 +220,7 @@ impl<'a> Clients<'a> {
 
     /// The generation and the message of an answer on `id`.
     fn read(&self, id: usize, frame: Frame<'_>) -> Option<(u64, Mark)> {
-        if frame.opcode != frame::TEXT {
+        if frame.opcode != Opcode::Text {
             return None;
         }
         let blank = frame.payload.iter().position(|&byte| byte == b' ')?;

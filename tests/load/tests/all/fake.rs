@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use tidegate_codec::Opcode;
+
 use tidegate_load::Target;
 use tidegate_load::frame::{self, Parsed};
 use tidegate_load::handshake;
@@ -172,9 +174,9 @@ impl State {
             };
             bytes.drain(..used);
             let mut out = Vec::new();
-            if opcode == frame::CLOSE {
+            if opcode == Opcode::Close {
                 if self.fault != Fault::SilentClose {
-                    frame::push_server(&mut out, frame::CLOSE, &payload);
+                    tidegate_codec::append(&mut out, Opcode::Close, &payload);
                     return socket.write_all(&out);
                 }
                 thread::sleep(Duration::from_secs(2));
@@ -206,13 +208,13 @@ impl State {
         }
         let mut payload = [generation.to_string().as_bytes(), b" ", message].concat();
         let sender = generation.to_string().len() + 2;
-        let (mut opcode, mut copies) = (frame::TEXT, 1);
+        let (mut opcode, mut copies) = (Opcode::Text, 1);
         match fault {
             Fault::Lose | Fault::Reorder => copies = 0,
             Fault::Duplicate => copies = 2,
             Fault::CloseSocket => return false,
             Fault::CloseFrame => {
-                frame::push_server(out, frame::CLOSE, &1011_u16.to_be_bytes());
+                tidegate_codec::append(out, Opcode::Close, &1011_u16.to_be_bytes());
                 return false;
             }
             Fault::Garbage => {
@@ -223,15 +225,15 @@ impl State {
             Fault::Misdirect => payload[sender..sender + 6].copy_from_slice(b"000099"),
             Fault::Invent => payload[sender + 6] = b'9',
             Fault::NoGeneration => payload = message.to_vec(),
-            Fault::Binary => opcode = frame::BINARY,
+            Fault::Binary => opcode = Opcode::Binary,
             _ => {}
         }
         for _ in 0..copies {
-            frame::push_server(out, opcode, &payload);
+            tidegate_codec::append(out, opcode, &payload);
         }
         out.append(held);
         if fault == Fault::Reorder {
-            frame::push_server(held, opcode, &payload);
+            tidegate_codec::append(held, opcode, &payload);
         }
         true
     }

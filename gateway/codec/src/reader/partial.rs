@@ -2,10 +2,10 @@
 
 use std::mem;
 
-use crate::codec::body::Body;
-use crate::codec::frame::Opcode;
-use crate::codec::head::{Head, MAX_HEAD};
-use crate::codec::violation::Violation;
+use crate::body::Body;
+use crate::head::{Head, MAX_HEAD};
+use crate::opcode::Opcode;
+use crate::violation::Violation;
 
 /// What a connection holds between two reads.
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
 //! The masking of client frames (RFC 6455 section 5.3).
 
-/// Removes `mask` from `bytes` in place. `bytes[0]` meets `mask[0]`: whoever cuts a payload
-/// rotates the mask for the next piece.
-pub(super) fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
+/// Masks `bytes` in place, or unmasks them, which is the same. `bytes[0]` meets `mask[0]`: whoever
+/// cuts a payload rotates the mask for the next piece.
+pub fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
     let half = u32::from_ne_bytes(mask);
     let word = u64::from(half) << 32 | u64::from(half);
     // 32 bytes a turn: the compiler makes vector operations of the four words, and a piece of any
@@ -28,7 +28,7 @@ pub(super) fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
 
 #[cfg(test)]
 mod tests {
-    use super::unmask;
+    use crate::apply_mask;
 
     #[test]
     fn agrees_with_the_rfc_formula_for_every_length_and_start() {
@@ -37,7 +37,7 @@ mod tests {
         for start in 0..40 {
             for end in start..source.len() {
                 let mut fast = source.clone();
-                unmask(&mut fast[start..end], mask);
+                apply_mask(&mut fast[start..end], mask);
                 let mut plain = source.clone();
                 for (i, byte) in plain[start..end].iter_mut().enumerate() {
                     *byte ^= mask[i % 4];
@@ -52,12 +52,12 @@ mod tests {
         let mask = [1, 20, 30, 200];
         for cut in 0..=67 {
             let mut whole = [0u8; 67];
-            unmask(&mut whole, mask);
+            apply_mask(&mut whole, mask);
             let mut pieces = [0u8; 67];
             let mut rotated = mask;
             rotated.rotate_left(cut % 4);
-            unmask(&mut pieces[..cut], mask);
-            unmask(&mut pieces[cut..], rotated);
+            apply_mask(&mut pieces[..cut], mask);
+            apply_mask(&mut pieces[cut..], rotated);
             assert_eq!(whole, pieces, "cut at {cut}");
         }
     }
@@ -66,7 +66,7 @@ mod tests {
     fn the_rfc_example_reads_hello() {
         // Section 5.7: a single-frame masked text message.
         let mut payload = [0x7f, 0x9f, 0x4d, 0x51, 0x58];
-        unmask(&mut payload, [0x37, 0xfa, 0x21, 0x3d]);
+        apply_mask(&mut payload, [0x37, 0xfa, 0x21, 0x3d]);
         assert_eq!(&payload, b"Hello");
     }
 }

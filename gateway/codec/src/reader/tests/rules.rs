@@ -1,8 +1,8 @@
 //! One test a rule, and the promises about memory.
 
 use super::*;
-use crate::codec::body::Body;
-use crate::codec::reader::Partial;
+use crate::body::Body;
+use crate::reader::Partial;
 
 #[test]
 fn whole_messages_and_control_frames_become_items() {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::differential::{LIMIT, chop, concat, sizes, stream};
 use super::*;
-use crate::codec::Batch;
+use crate::Batch;
 use crate::message::Message;
 
 /// As [`read`], but as a connection does: as many as there are at once, and one by one where that

@@ -6,12 +6,13 @@ mod partial;
 
 use std::ops::Range;
 
-use super::body::Body;
-use super::frame::{Opcode, close_code_allowed};
-use super::head::{Head, MAX_HEAD, max_deflated};
-use super::mask::unmask;
-use super::utf8;
-use super::violation::Violation;
+use crate::body::Body;
+use crate::frame::close_code_allowed;
+use crate::head::{Head, MAX_HEAD, max_deflated};
+use crate::mask::apply_mask;
+use crate::opcode::Opcode;
+use crate::utf8;
+use crate::violation::Violation;
 
 use partial::{Cut, Partial};
 
@@ -96,12 +97,14 @@ impl Reader {
     }
 
     /// Bytes of memory that are held for what is not whole, and for the last item.
+    #[inline]
     pub fn held(&self) -> usize {
         self.partial.as_deref().map_or(0, Partial::held)
     }
 
     /// Bytes of the message under way that have come, if one is: none of them if only its head, or
     /// part of it, or a control frame has.
+    #[inline]
     pub fn under_way(&self) -> Option<usize> {
         let partial = self.partial.as_deref()?;
         let has_begun = partial.message.is_some() || !matches!(partial.cut, Cut::Nowhere);
@@ -118,6 +121,7 @@ impl Reader {
     }
 
     /// Whether nothing more is read: the peer has closed, or broken a rule.
+    #[inline]
     pub fn has_ended(&self) -> bool {
         self.ended
     }
@@ -193,7 +197,7 @@ impl Reader {
             };
             let place = *at..*at + head.remaining.min(bytes.len() - *at);
             *at = place.end;
-            unmask(&mut bytes[place.clone()], head.mask);
+            apply_mask(&mut bytes[place.clone()], head.mask);
 
             let whole = !resumed && place.len() == head.remaining;
             if whole && head.fin && head.opcode != Opcode::Continuation {
@@ -331,6 +335,7 @@ impl Reader {
     }
 
     /// Frees what the last item borrowed, and all memory if nothing is pending.
+    #[inline]
     pub fn release(&mut self) {
         if let Some(partial) = &mut self.partial {
             partial.given = None;

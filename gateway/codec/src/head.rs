@@ -1,10 +1,10 @@
 //! The head of a client frame: everything that RFC 6455 forbids before the payload (section 5.2).
 
-use super::frame::{MAX_CONTROL, Opcode};
-use super::violation::Violation;
+use crate::opcode::{MAX_CONTROL, Opcode};
+use crate::violation::Violation;
 
 /// The longest head of a client frame: two bytes, a 64-bit length and the mask.
-pub(super) const MAX_HEAD: usize = 14;
+pub(crate) const MAX_HEAD: usize = 14;
 
 const FIN: u8 = 0x80;
 const RSV: u8 = 0x70;
@@ -15,15 +15,15 @@ const LENGTH: u8 = 0x7f;
 
 /// A client frame whose payload follows, or what remains of one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Head {
-    pub(super) opcode: Opcode,
-    pub(super) fin: bool,
+pub(crate) struct Head {
+    pub(crate) opcode: Opcode,
+    pub(crate) fin: bool,
     /// Whether it begins a compressed message.
-    pub(super) deflated: bool,
+    pub(crate) deflated: bool,
     /// The mask for the next byte of payload and those after it.
-    pub(super) mask: [u8; 4],
+    pub(crate) mask: [u8; 4],
     /// Bytes of payload to come.
-    pub(super) remaining: usize,
+    pub(crate) remaining: usize,
 }
 
 impl Head {
@@ -36,7 +36,7 @@ impl Head {
     // Called once on the hot path and once on a cold one, so the compiler would not inline it by
     // itself; its result of 32 bytes through memory costs 7 of 30 ns a small frame.
     #[inline(always)]
-    pub(super) fn parse(
+    pub(crate) fn parse(
         bytes: &[u8],
         message: Option<usize>,
         max_message: usize,
@@ -82,7 +82,7 @@ impl Head {
     }
 
     /// What is left of the frame after `taken` bytes of its payload.
-    pub(super) fn after(mut self, taken: usize) -> Self {
+    pub(crate) fn after(mut self, taken: usize) -> Self {
         self.mask.rotate_left(taken % 4);
         self.remaining -= taken;
         self
@@ -134,6 +134,6 @@ fn length(bytes: &[u8], short: usize) -> Result<Option<(u64, usize)>, Violation>
 /// The most bytes a compressed message may have whose content is within the limit. What does not
 /// compress gets longer: noise by a twentieth, and text in the upper half of the bytes by an eighth,
 /// where a compressor uses the fixed codes (RFC 1951 section 3.2.6).
-pub(super) fn max_deflated(max_message: usize) -> usize {
+pub(crate) fn max_deflated(max_message: usize) -> usize {
     max_message.saturating_add(max_message / 8 + 64)
 }

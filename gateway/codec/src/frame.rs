@@ -1,61 +1,17 @@
 //! What we send: server frames, which are never masked (RFC 6455 section 5.1).
 
-/// The longest payload of a control frame (RFC 6455 section 5.5).
-pub const MAX_CONTROL: usize = 125;
+use crate::head::max_deflated;
+use crate::opcode::{MAX_CONTROL, Opcode};
+
 /// The longest head of a frame we send: two bytes and a 64-bit length (section 5.2).
 pub const HEAD_MAX: usize = 10;
 
 const FIN: u8 = 0x80;
-const CONTROL: u8 = 0x08;
 /// The payload is compressed.
 const RSV1: u8 = 0x40;
 /// The seven length bits that announce a 16-bit length, and those that announce a 64-bit one.
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;
-
-/// The frame types of RFC 6455 section 5.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Opcode {
-    /// The next fragment of a message that a text or binary frame began.
-    Continuation = 0x0,
-    /// A text message, or its first fragment.
-    Text = 0x1,
-    /// A binary message, or its first fragment.
-    Binary = 0x2,
-    /// The end of the connection, with an optional code and reason.
-    Close = 0x8,
-    /// Asks the peer for a Pong with the same payload.
-    Ping = 0x9,
-    /// The answer to a Ping, or an unasked sign of life.
-    Pong = 0xa,
-}
-
-impl Opcode {
-    /// The opcode in the low four bits of a frame's first byte; `None` for the reserved ones.
-    pub(super) fn from_first_byte(first: u8) -> Option<Self> {
-        Some(match first & 0x0f {
-            0x0 => Self::Continuation,
-            0x1 => Self::Text,
-            0x2 => Self::Binary,
-            0x8 => Self::Close,
-            0x9 => Self::Ping,
-            0xa => Self::Pong,
-            _ => return None,
-        })
-    }
-
-    /// Whether frames of this type are control frames (RFC 6455 section 5.5).
-    pub(super) fn is_control(self) -> bool {
-        is_control(self as u8)
-    }
-}
-
-/// Whether a frame that begins with `first` is a control frame: its opcode's top bit is set
-/// (RFC 6455 section 5.2).
-pub fn is_control(first: u8) -> bool {
-    first & CONTROL != 0
-}
 
 /// An encoded frame head, to be written before its payload.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +22,7 @@ pub struct EncodedHead {
 
 impl EncodedHead {
     /// The bytes to write: 2, 4 or 10 of them.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
@@ -73,6 +30,7 @@ impl EncodedHead {
 
 /// The head of a frame with `len` bytes of payload, its length in the minimal form (RFC 6455
 /// section 5.2). For payloads that are written from where they lie; see [`append`] for the rest.
+#[inline]
 pub fn encode_head(opcode: Opcode, fin: bool, len: usize) -> EncodedHead {
     debug_assert!(
         !opcode.is_control() || (fin && len <= MAX_CONTROL),
@@ -96,6 +54,7 @@ pub fn encode_head(opcode: Opcode, fin: bool, len: usize) -> EncodedHead {
 }
 
 /// Appends a whole frame to `out`.
+#[inline]
 pub fn append(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     let head = encode_head(opcode, true, payload.len());
     let head = head.as_bytes();
@@ -106,6 +65,7 @@ pub fn append(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
 }
 
 /// The length of a whole frame with `len` bytes of payload.
+#[inline]
 pub fn frame_len_of(len: usize) -> usize {
     usize::from(encode_head(Opcode::Binary, true, len).len) + len
 }
@@ -119,6 +79,7 @@ pub fn append_deflated(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
 }
 
 /// The payload of a frame encoded here.
+#[inline]
 pub fn payload(frame: &[u8]) -> &[u8] {
     let head = match frame {
         [_, LENGTH_64, ..] => HEAD_MAX,
@@ -130,7 +91,7 @@ pub fn payload(frame: &[u8]) -> &[u8] {
 
 /// The longest frame that a payload of `len` bytes compresses to.
 pub fn longest_deflated(len: usize) -> usize {
-    HEAD_MAX + super::head::max_deflated(len)
+    HEAD_MAX + max_deflated(len)
 }
 
 /// The payload of a Close: the code and then the reason (RFC 6455 section 5.5.1), which is cut
@@ -151,6 +112,7 @@ pub fn close_code_allowed(code: u16) -> bool {
 
 /// The length of the frame that `bytes` begin with, head and payload, for a frame encoded here. It
 /// reads the head alone; bytes that do not hold a whole head count as one frame up to their end.
+#[inline]
 pub fn frame_len(bytes: &[u8]) -> usize {
     match *bytes {
         [_, LENGTH_64, a, b, c, d, e, f, g, h, ..] => {
@@ -166,6 +128,7 @@ pub fn frame_len(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::opcode::is_control;
 
     /// Every length at which the encoding changes, and its neighbours.
     const LENGTHS: [usize; 9] = [0, 1, 125, 126, 127, 65_535, 65_536, 65_537, 1 << 20];

@@ -1,9 +1,11 @@
 //! Both coders together, against the examples of RFC 7692 and against another implementation of
-//! DEFLATE: miniz_oxide, which is flate2's default. Ours is zlib-rs.
+//! DEFLATE: miniz_oxide, which is flate2's default. Ours is zlib-rs. [`limits`] are about memory and
+//! slices, [`properties`] about any messages and any bytes.
+
+mod limits;
+mod properties;
 
 use flate2::{Decompress, FlushDecompress};
-use proptest::collection::vec;
-use proptest::prelude::*;
 
 use super::*;
 
@@ -57,54 +59,6 @@ fn noise(len: usize) -> Vec<u8> {
             (state >> 32) as u8
         })
         .collect()
-}
-
-/// The slices of a message are the message, whatever their size.
-#[test]
-fn slices_come_to_the_whole() {
-    let text: Vec<u8> = (0..200_000_u32)
-        .flat_map(|n| (n / 7).to_le_bytes())
-        .collect();
-    for keep in [false, true] {
-        let (mut deflater, mut inflater) = (Deflater::new(6, 15), Inflater::new());
-        for slice in [1, 7, 1000, 65_536, 1 << 20, usize::MAX] {
-            let text = &text[..text.len().min(slice.saturating_mul(5000))];
-            let mut payload = Vec::new();
-            deflater.deflate(text, &mut payload, keep);
-            let mut out = b"before".to_vec();
-            let mut course = Course::new(&payload, &out, text.len(), keep);
-            loop {
-                let before = out.len();
-                let done = inflater.advance(&mut course, &mut out, slice).unwrap();
-                assert!(out.len() - before <= slice);
-                assert!(
-                    done || out.len() - before == slice,
-                    "no slice is left short"
-                );
-                if done {
-                    break;
-                }
-            }
-            assert_eq!(&out[6..], text, "{slice} {keep}");
-        }
-    }
-}
-
-/// A limit holds over all slices; what was inflated until then is forgotten.
-#[test]
-fn slices_share_one_limit() {
-    let mut payload = Vec::new();
-    Deflater::new(6, 15).deflate(&[0; 100_000], &mut payload, false);
-    let (mut inflater, mut out) = (Inflater::new(), b"before".to_vec());
-    let mut course = Course::new(&payload, &out, 50_000, false);
-    let ended = loop {
-        match inflater.advance(&mut course, &mut out, 1000) {
-            Ok(done) => assert!(!done),
-            Err(error) => break error,
-        }
-    };
-    assert_eq!(ended, InflateError::TooBig);
-    assert_eq!(out, b"before");
 }
 
 #[test]
@@ -270,74 +224,6 @@ fn a_message_cut_in_a_block_is_refused() {
 }
 
 #[test]
-fn the_limit_holds_to_the_byte() {
-    for len in [1, 2, 511, 512, 513, 1023, 1024, 1025, 16_384, 100_000] {
-        for text in [vec![0; len], noise(len)] {
-            let payload = deflated(&text, 6);
-            assert_eq!(inflated(&payload, len).unwrap(), text);
-            assert_eq!(inflated(&payload, usize::MAX).unwrap(), text);
-            assert_eq!(inflated(&payload, len - 1), Err(InflateError::TooBig));
-            assert_eq!(inflated(&payload, 0), Err(InflateError::TooBig));
-        }
-    }
-    assert_eq!(inflated(b"\x00", 0).unwrap(), b"");
-}
-
-#[test]
-fn a_bomb_costs_no_more_than_the_limit() {
-    let mib = deflated(&vec![0; 1 << 20], 9);
-    assert!(mib.len() < 1100, "{} bytes for 1 MiB", mib.len());
-    let bomb = deflated(&vec![0; 32 << 20], 9);
-    // Compressed once more: what comes out is compressed data, and as harmless as any other.
-    let nested = deflated(&bomb, 9);
-    assert_eq!(inflated(&nested, bomb.len()).unwrap(), bomb);
-
-    let mut inflater = Inflater::new();
-    for max in [0, 1, 1000, 65_536, 1_000_000] {
-        for keep in [true, false] {
-            let mut out = Vec::new();
-            let result = inflater.inflate(&bomb, &mut out, max, keep);
-            assert_eq!(result, Err(InflateError::TooBig));
-            assert!(out.is_empty());
-            assert!(out.capacity() <= max + 1, "{} bytes", out.capacity());
-            inflater.inflate(&mib, &mut out, 1 << 20, keep).unwrap();
-        }
-    }
-}
-
-#[test]
-fn memory_follows_what_was_decoded() {
-    // 10,000 bytes that hold 10 and then nothing: empty blocks.
-    let payload = [
-        &b"\xf3\x48\xcd\xc9\xc9\x07\x00"[..],
-        &b"\x03\x00".repeat(5000),
-    ]
-    .concat();
-    let mut out = Vec::new();
-    Inflater::new()
-        .inflate(&payload, &mut out, 16 << 20, false)
-        .unwrap();
-    assert!(out.capacity() <= 16 << 10, "{} bytes", out.capacity());
-
-    let (mut out, text) = (Vec::new(), noise(1 << 20));
-    let payload = deflated(&text, 1);
-    Inflater::new()
-        .inflate(&payload, &mut out, 16 << 20, false)
-        .unwrap();
-    assert!(out.capacity() <= 2 * text.len() + (32 << 10));
-
-    // A buffer with enough room is used as it is.
-    let mut out = Vec::with_capacity(text.len() + 100_000);
-    let (capacity, at) = (out.capacity(), out.as_ptr());
-    Deflater::new(1, 15).deflate(&text, &mut out, false);
-    out.clear();
-    Inflater::new()
-        .inflate(&payload, &mut out, text.len(), false)
-        .unwrap();
-    assert_eq!((out.capacity(), out.as_ptr()), (capacity, at));
-}
-
-#[test]
 fn output_may_end_with_the_room() {
     // Noise is stored as it is, so some of these lengths end exactly with a piece of room, where
     // zlib has to be called once more; and some end so that the last block does not fit in.
@@ -373,114 +259,4 @@ fn coders_can_move_between_threads() {
     fn send<T: Send>() {}
     send::<Deflater>();
     send::<Inflater>();
-}
-
-/// Messages of every kind: noise, few symbols, long runs, empty ones.
-fn message() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![
-        vec(any::<u8>(), 0..3000),
-        vec(97..101_u8, 0..10_000),
-        (any::<u8>(), 0..100_000_usize).prop_map(|(byte, len)| vec![byte; len]),
-        (vec(any::<u8>(), 1..400), 1..200_usize).prop_map(|(unit, times)| unit.repeat(times)),
-        Just(Vec::new()),
-    ]
-}
-
-/// What a connection with takeover is sent.
-#[derive(Debug, Clone)]
-enum Sent {
-    /// From its own compressor.
-    Own(Vec<u8>),
-    /// From a shared one, as a publish to many is.
-    Shared(Vec<u8>),
-}
-
-fn sent() -> impl Strategy<Value = Sent> {
-    prop_oneof![
-        3 => message().prop_map(Sent::Own),
-        1 => message().prop_map(Sent::Shared),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
-    #[test]
-    fn messages_alone_come_back(
-        messages in vec(message(), 1..6), level in 1..=9_u8, bits in 9..=15_u8,
-    ) {
-        let (mut deflater, mut inflater) = (Deflater::new(level, bits), Inflater::new());
-        for message in messages {
-            let (mut wire, mut back) = (Vec::new(), Vec::new());
-            let appended = deflater.deflate(&message, &mut wire, false);
-            prop_assert_eq!(appended, wire.len());
-            prop_assert_eq!(&Oracle::new().inflate(&wire), &message);
-            inflater.inflate(&wire, &mut back, message.len(), false).unwrap();
-            prop_assert_eq!(&back, &message);
-        }
-    }
-
-    #[test]
-    fn a_chain_with_shared_messages_in_it_comes_back(
-        chain in vec(sent(), 1..12), level in 1..=9_u8, bits in 9..=15_u8,
-    ) {
-        let (mut own, mut shared) = (Deflater::new(level, bits), Deflater::new(1, bits));
-        let (mut inflater, mut oracle) = (Inflater::new(), Oracle::new());
-        for sent in chain {
-            let (mut wire, mut back) = (Vec::new(), Vec::new());
-            let message = match sent {
-                Sent::Own(message) => {
-                    own.deflate(&message, &mut wire, true);
-                    message
-                }
-                Sent::Shared(message) => {
-                    shared.deflate(&message, &mut wire, false);
-                    own.reset();
-                    message
-                }
-            };
-            prop_assert_eq!(&oracle.inflate(&wire), &message);
-            inflater.inflate(&wire, &mut back, message.len(), true).unwrap();
-            prop_assert_eq!(&back, &message);
-        }
-    }
-
-    #[test]
-    fn any_bytes_are_read_within_the_limit(
-        payloads in vec(vec(any::<u8>(), 0..300), 1..5), max in 0..5000_usize, keep: bool,
-    ) {
-        let mut inflater = Inflater::new();
-        for payload in payloads {
-            let mut out = Vec::new();
-            match inflater.inflate(&payload, &mut out, max, keep) {
-                Ok(()) => prop_assert!(out.len() <= max),
-                Err(_) => prop_assert!(out.is_empty()),
-            }
-            prop_assert!(out.capacity() <= max + 1);
-        }
-    }
-
-    #[test]
-    fn damaged_messages_are_read_within_the_limit(
-        message in message(), at: prop::sample::Index, bit in 0..8_u8, keep: bool,
-    ) {
-        let mut wire = deflated(&message, 6);
-        let at = at.index(wire.len());
-        wire[at] ^= 1 << bit;
-        let (mut out, max) = (Vec::new(), message.len());
-        if Inflater::new().inflate(&wire, &mut out, max, keep).is_err() {
-            prop_assert!(out.is_empty());
-        }
-        prop_assert!(out.capacity() <= max + 1);
-    }
-
-    #[test]
-    fn any_fields_are_read(
-        fields in vec("(permessage-deflate)?[a-z;,=\"\\\\ 01é_-]{0,40}", 0..4),
-    ) {
-        if let Some(agreement) = negotiate(fields.iter().map(String::as_str), true) {
-            let answer = agreement.to_string();
-            prop_assert_eq!(negotiate([answer.as_str()].into_iter(), true), Some(agreement));
-        }
-    }
 }

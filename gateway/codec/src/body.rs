@@ -1,12 +1,12 @@
 //! The memory of a message that did not arrive whole: a fragmented one, or one that a read cut.
 
-use super::frame::Opcode;
-use super::utf8::Text;
-use super::violation::Violation;
+use crate::opcode::Opcode;
+use crate::utf8::Text;
+use crate::violation::Violation;
 
 /// The payload of a data message so far.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// Valid up to here, or up to here and into a character.
     Text(Text),
     /// Any bytes.
@@ -24,7 +24,7 @@ pub(super) enum Body {
 
 impl Body {
     /// An empty body for a message that a frame of type `opcode` begins.
-    pub(super) fn new(opcode: Opcode, deflated: bool) -> Self {
+    pub(crate) fn new(opcode: Opcode, deflated: bool) -> Self {
         match opcode {
             _ if deflated => Self::Deflated {
                 text: opcode == Opcode::Text,
@@ -36,12 +36,12 @@ impl Body {
     }
 
     /// Whether it is compressed.
-    pub(super) fn is_deflated(&self) -> bool {
+    pub(crate) fn is_deflated(&self) -> bool {
         matches!(self, Self::Deflated { .. })
     }
 
     /// Bytes taken so far.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
             Self::Binary(bytes) | Self::Deflated { bytes, .. } => bytes.len(),
@@ -50,7 +50,7 @@ impl Body {
     }
 
     /// Bytes of memory.
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         match self {
             Self::Text(text) => text.capacity(),
             Self::Binary(bytes) | Self::Deflated { bytes, .. } => bytes.capacity(),
@@ -59,12 +59,12 @@ impl Body {
     }
 
     /// Frees the bytes, and keeps none of those to come.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         *self = Self::Forgotten(self.len());
     }
 
     /// Takes the next piece. `total` is the most that the message can come to.
-    pub(super) fn push(&mut self, piece: &[u8], total: usize) -> Result<(), Violation> {
+    pub(crate) fn push(&mut self, piece: &[u8], total: usize) -> Result<(), Violation> {
         let len = self.len();
         match self {
             Self::Text(text) => {

@@ -7,7 +7,7 @@ mod differential;
 mod rules;
 
 use super::{Item, Reader};
-use crate::codec::Violation;
+use crate::Violation;
 
 const FIN: u8 = 0x80;
 const CONTINUATION: u8 = 0x0;

@@ -1,10 +1,10 @@
 //! UTF-8 as it arrives: a text message in pieces is refused at the first byte that spoils it
 //! (RFC 6455 section 8.1), each byte is validated once, and no `unsafe` turns bytes into a `str`.
 
-use super::violation::Violation;
+use crate::violation::Violation;
 
 /// `bytes` as text, if they are a whole number of characters.
-pub(super) fn validate(bytes: &[u8]) -> Result<&str, Violation> {
+pub(crate) fn validate(bytes: &[u8]) -> Result<&str, Violation> {
     // std validates ASCII about as fast, but other scripts at a tenth of the speed. Below 64
     // bytes simdutf8 hands over to std by itself.
     simdutf8::basic::from_utf8(bytes).map_err(|_| Violation::Utf8)
@@ -13,7 +13,7 @@ pub(super) fn validate(bytes: &[u8]) -> Result<&str, Violation> {
 /// The text of a message in the making: whole characters, and up to three bytes of one that the
 /// last piece cut.
 #[derive(Debug, Default)]
-pub(super) struct Text {
+pub(crate) struct Text {
     whole: String,
     cut: [u8; 4],
     cut_len: u8,
@@ -21,27 +21,27 @@ pub(super) struct Text {
 
 impl Text {
     /// Bytes taken so far.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.whole.len() + usize::from(self.cut_len)
     }
 
     /// Bytes of memory.
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.whole.capacity()
     }
 
     /// The buffer, for its capacity.
-    pub(super) fn buffer(&mut self) -> &mut String {
+    pub(crate) fn buffer(&mut self) -> &mut String {
         &mut self.whole
     }
 
     /// The message, whose end was confirmed by [`finish`](Self::finish).
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.whole
     }
 
     /// Takes the next piece, or refuses it when no continuation could make it valid.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), Violation> {
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), Violation> {
         let piece = self.complete_cut(piece)?;
         let (whole, cut) = piece.split_at(piece.len() - cut_suffix(piece));
         self.whole.push_str(validate(whole)?);
@@ -54,7 +54,7 @@ impl Text {
     }
 
     /// The message ends here: refused if a character is still incomplete.
-    pub(super) fn finish(&self) -> Result<(), Violation> {
+    pub(crate) fn finish(&self) -> Result<(), Violation> {
         match self.cut_len {
             0 => Ok(()),
             _ => Err(Violation::Utf8),

@@ -3,12 +3,12 @@
 use smallvec::SmallVec;
 
 use super::Reader;
-use crate::codec::frame::Opcode;
-use crate::codec::head::Head;
-use crate::codec::mask::unmask;
-use crate::codec::utf8;
-use crate::codec::violation::Violation;
+use crate::head::Head;
+use crate::mask::apply_mask;
 use crate::message::Message;
+use crate::opcode::Opcode;
+use crate::utf8;
+use crate::violation::Violation;
 
 /// The most messages taken at once. More would save nothing, and what is taken must be handled
 /// before anything else of its connection is looked at.
@@ -51,7 +51,7 @@ impl Reader {
             *at += len;
             rest = behind;
             let payload = &mut frame[payload_at..];
-            unmask(payload, head.mask);
+            apply_mask(payload, head.mask);
             batch.push(match head.opcode {
                 Opcode::Text => Message::Text(utf8::validate(payload).inspect_err(|_| self.end())?),
                 _ => Message::Binary(payload),

@@ -9,12 +9,12 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use crate::change::Change;
 use crate::close::CloseCause;
 use crate::event::{Event, States};
 use crate::excerpt;
 use crate::labels::FailureKind;
 use crate::message::Message;
-use crate::store::Change;
 
 /// The HTTP request that opened a connection. Header names are in lower case.
 #[derive(Clone, Debug)]

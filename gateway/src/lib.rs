@@ -25,6 +25,7 @@
 
 pub mod admin;
 pub mod allocator;
+pub mod change;
 pub mod cli;
 pub mod client;
 pub mod close;

@@ -8,7 +8,8 @@
 //!
 //! - [`Bucket`]: one bucket: limits, locking, the order of everything
 //! - `entries`: its keys and values, a pure data structure
-//! - `journal`: the group commit; `disk`: the file; `rehearsal`: trying a file without changing it
+//! - `journal`: the writes that wait for the disk; `writer`: the group commit; `disk`: the file;
+//!   `rehearsal`: trying a file without changing it
 //! - [`Changes`]: what a watcher has yet to hear
 
 mod bucket;
@@ -18,8 +19,10 @@ mod disk;
 mod entries;
 mod error;
 mod journal;
+mod record;
 mod rehearsal;
 mod sweeper;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -30,20 +33,22 @@ use std::sync::atomic::AtomicUsize;
 
 use crate::config::{self, Config};
 
+pub use crate::change::Change;
 pub use bucket::{Bucket, BucketStatus, KeyPage, Seen, Swap};
-pub use changes::{Change, Changes};
+pub use changes::Changes;
 pub use disk::OpenError;
 pub use error::StoreError;
 pub use journal::{Commit, Receipt};
 
 use clock::Clock;
 use disk::Disk;
-use journal::{Journal, Writer};
+use journal::Journal;
 use sweeper::Sweeper;
+use writer::Writer;
 
 /// The buckets of the process.
 pub struct Store {
-    buckets: HashMap<Box<str>, Arc<Bucket>>,
+    buckets: HashMap<Arc<str>, Arc<Bucket>>,
     /// By plugin, as an index into the configuration.
     changes: HashMap<usize, Arc<Changes>>,
     shared: Arc<Shared>,
@@ -108,7 +113,9 @@ impl Store {
             buckets.insert(bucket.name().into(), bucket);
         }
         let writer = match (disk, &shared.journal) {
-            (Some(disk), Some(journal)) => Some(Writer::start(disk, journal.clone())?),
+            (Some(disk), Some(journal)) => {
+                Some(Writer::start(disk, journal.clone(), buckets.clone())?)
+            }
             _ => None,
         };
         let sweeper = Sweeper::start(buckets.values().cloned())?;

@@ -211,7 +211,7 @@ impl<H: Handler> Handler for Traced<H> {
         } else {
             "delete"
         };
-        let detail = format!("{verb} {:?} in {:?}", change.key, change.bucket.name());
+        let detail = format!("{verb} {:?} in {:?}", change.key, change.bucket);
         self.report(trace("change", begun, event, detail, result.as_ref().err()));
         result
     }

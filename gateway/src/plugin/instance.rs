@@ -292,7 +292,12 @@ impl Instance {
         let (Some(on_set), Some(on_delete)) = (&self.on_set, &self.on_delete) else {
             return Ok(());
         };
-        let bucket = self.store.data_mut().table.push(change.bucket.clone());
+        let context = self.store.data_mut();
+        // Buckets are the configuration's, so a change is of one that is there.
+        let Some(bucket) = context.store().bucket(&change.bucket).cloned() else {
+            return Ok(());
+        };
+        let bucket = context.table.push(bucket);
         let bucket = bucket.map_err(|error| Failure::Trap(error.to_string()))?;
         match &change.value {
             Some(value) => {

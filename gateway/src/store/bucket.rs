@@ -10,11 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::clock::{UnixMillis, millis};
 use super::entries::{Entries, Entry};
 use super::journal::Receipt;
+use super::record::Stored;
 use super::{Changes, Shared, StoreError};
 use crate::config;
 use bytes::Bytes;
-
-pub(super) use write::{KeyRecord, Records};
 
 /// How many keys a page has, as the contract says.
 const PAGE: usize = 1000;
@@ -22,6 +21,7 @@ const PAGE: usize = 1000;
 /// One bucket. What is written is there at once for everybody who reads; on disk it is when the
 /// write's [`Receipt`] says so.
 pub struct Bucket {
+    name: Arc<str>,
     limits: config::Bucket,
     shared: Arc<Shared>,
     watchers: Box<[Arc<Changes>]>,
@@ -110,9 +110,6 @@ pub struct BucketStatus {
     pub refusals: Vec<(&'static str, u64)>,
 }
 
-/// An entry as it is on disk: when it was written, its key and its value.
-pub(super) type Stored = (UnixMillis, Arc<str>, Bytes);
-
 impl Bucket {
     /// A bucket with what the disk has of it.
     pub(super) fn new(
@@ -131,6 +128,7 @@ impl Bucket {
         // What was written under higher limits stays.
         shared.bytes.fetch_add(entries.bytes(), Ordering::Relaxed);
         Arc::new(Self {
+            name: limits.name.as_str().into(),
             limits,
             shared,
             watchers,
@@ -144,7 +142,7 @@ impl Bucket {
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.limits.name
+        &self.name
     }
 
     /// Bytes that a value may have.
@@ -194,7 +192,7 @@ impl Bucket {
     }
 
     /// Sets a value.
-    pub fn set(self: &Arc<Self>, key: Arc<str>, value: Bytes) -> Result<Receipt, StoreError> {
+    pub fn set(&self, key: Arc<str>, value: Bytes) -> Result<Receipt, StoreError> {
         self.counted(self.check(&key, &value))?;
         self.write(Some((Operation::Set, 1)), |_, _| {
             Ok(Some((key, Some(value))))
@@ -202,15 +200,12 @@ impl Bucket {
     }
 
     /// Removes a key; without it nothing happens.
-    pub fn delete(self: &Arc<Self>, key: Arc<str>) -> Result<Receipt, StoreError> {
+    pub fn delete(&self, key: Arc<str>) -> Result<Receipt, StoreError> {
         self.write(Some((Operation::Delete, 1)), |_, _| Ok(Some((key, None))))
     }
 
     /// Sets keys, all or none.
-    pub fn set_many(
-        self: &Arc<Self>,
-        pairs: Vec<(Arc<str>, Bytes)>,
-    ) -> Result<Receipt, StoreError> {
+    pub fn set_many(&self, pairs: Vec<(Arc<str>, Bytes)>) -> Result<Receipt, StoreError> {
         self.counted(self.check_batch(pairs.len()))?;
         for (key, value) in &pairs {
             self.counted(self.check(key, value))?;
@@ -221,7 +216,7 @@ impl Bucket {
     }
 
     /// Removes keys, all or none.
-    pub fn delete_many(self: &Arc<Self>, keys: Vec<Arc<str>>) -> Result<Receipt, StoreError> {
+    pub fn delete_many(&self, keys: Vec<Arc<str>>) -> Result<Receipt, StoreError> {
         self.counted(self.check_batch(keys.len()))?;
         self.write(Some((Operation::Delete, keys.len())), |_, _| {
             Ok(keys.into_iter().map(|key| (key, None)))
@@ -230,11 +225,7 @@ impl Bucket {
 
     /// Adds to a number that is kept as decimal text; a missing one counts as nought. Returns the
     /// sum.
-    pub fn increment(
-        self: &Arc<Self>,
-        key: Arc<str>,
-        delta: i64,
-    ) -> Result<(i64, Receipt), StoreError> {
+    pub fn increment(&self, key: Arc<str>, delta: i64) -> Result<(i64, Receipt), StoreError> {
         let mut sum = 0;
         let pending = self.write(Some((Operation::Increment, 1)), |entries, now| {
             let value = entries.get(&key, now).map_or(Ok(0), |entry| {
@@ -261,7 +252,7 @@ impl Bucket {
     }
 
     /// Sets the value of a key that is still as it was seen.
-    pub fn swap(self: &Arc<Self>, seen: &Seen, value: Bytes) -> Result<Swap, StoreError> {
+    pub fn swap(&self, seen: &Seen, value: Bytes) -> Result<Swap, StoreError> {
         self.counted(self.check(&seen.key, &value))?;
         let mut changed = None;
         let pending = self.write(Some((Operation::Swap, 1)), |entries, now| {

@@ -3,21 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::bucket::Bucket;
-
-/// A key was set or removed.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// Where.
-    pub bucket: Arc<Bucket>,
-    /// Which.
-    pub key: Arc<str>,
-    /// What it was set to; none if it was removed, or its time was over.
-    pub value: Option<Bytes>,
-}
+use crate::change::Change;
 
 /// The changes that wait for one plugin, in order. Beyond its limit the oldest are dropped: what is
 /// heard last is how things are.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, TableHandle};
 
-use super::bucket::Stored;
 use super::journal::Write;
+use super::record::Stored;
 use super::rehearsal::{self, Finding};
 
 /// Values by key, each with the time of its write in milliseconds since 1970.
@@ -207,8 +207,8 @@ impl Disk {
     pub(super) fn commit(&self, writes: &[Write]) -> Result<(), redb::Error> {
         let transaction = self.database()?.begin_write()?;
         // A table is opened once for the writes of a bucket that follow each other.
-        for same in writes.chunk_by(|a, b| Arc::ptr_eq(&a.bucket, &b.bucket)) {
-            let name = table_name(same[0].bucket.name());
+        for same in writes.chunk_by(|a, b| a.bucket == b.bucket) {
+            let name = table_name(&same[0].bucket);
             let mut table = transaction.open_table(ValueTable::new(&name))?;
             for record in same.iter().flat_map(|write| &write.records) {
                 match &record.value {

@@ -1,22 +1,14 @@
-//! The way of writes to disk. A thread commits what has come since its last commit as one group;
-//! who wrote waits for the commit that holds the write. A disk that fails is tried again until it
-//! takes writes; until then they are refused.
+//! The writes that wait for the disk, in their order. The `writer` commits what has come since its
+//! last commit as one group; who wrote waits for the commit that holds the write.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::StoreError;
-use super::bucket::{Bucket, KeyRecord, Records};
-use super::disk::Disk;
-use crate::supervise;
-
-/// How long after a failure the disk is tried again: soon after it has room, and seldom enough for a
-/// disk that is gone.
-const RETRY: Duration = Duration::from_secs(1);
+use super::error::StoreError;
+use super::record::{KeyRecord, Records};
 
 /// What a record costs beside its key and value when it is counted against the queue's limit.
 const RECORD_COST: usize = 128;
@@ -35,19 +27,20 @@ pub(super) struct Journal {
 
 /// A write as a bucket has made it in memory: all of it is committed, or none.
 pub(super) struct Write {
-    pub(super) bucket: Arc<Bucket>,
+    /// The name of the bucket.
+    pub(super) bucket: Arc<str>,
     pub(super) records: Records,
 }
 
 /// Writes that are committed together.
 #[derive(Default)]
-struct Group {
-    writes: Vec<Write>,
+pub(super) struct Group {
+    pub(super) writes: Vec<Write>,
     /// What has become of them, once that is known; whoever wrote waits for it.
     outcome: watch::Sender<Option<CommitOutcome>>,
 }
 
-type CommitOutcome = Result<(), Arc<str>>;
+pub(super) type CommitOutcome = Result<(), Arc<str>>;
 
 #[derive(Default)]
 struct GroupQueue {
@@ -133,26 +126,8 @@ impl Journal {
         self.queue().failed.clone()
     }
 
-    /// Commits until it is closed.
-    fn run(&self, mut disk: Disk) {
-        while let Some(group) = self.next_group() {
-            match disk.commit(&group.writes) {
-                Ok(()) => {
-                    self.commits.fetch_add(1, Ordering::Relaxed);
-                    group.outcome.send_replace(Some(Ok(())));
-                }
-                Err(error) => {
-                    let torn = self.fail(&error.to_string(), group);
-                    if !self.recover(&mut disk, &torn) {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
     /// All that waits; none at the end.
-    fn next_group(&self) -> Option<Group> {
+    pub(super) fn next_group(&self) -> Option<Group> {
         let waits = |queue: &mut GroupQueue| queue.group.writes.is_empty() && !queue.closed;
         let queue = self.filled.wait_while(self.queue(), waits);
         let mut queue = queue.unwrap_or_else(PoisonError::into_inner);
@@ -161,71 +136,36 @@ impl Journal {
         (!group.writes.is_empty()).then_some(group)
     }
 
-    /// The disk did not take `group`: nothing is taken until it does again, and what was not
-    /// committed is undone, the last first, so that everybody reads what a restart will read.
-    /// Returns the keys of which nobody knows what the disk holds.
-    fn fail(&self, why: &str, group: Group) -> Vec<(Arc<Bucket>, Arc<str>)> {
+    /// A commit has succeeded.
+    pub(super) fn committed(&self) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A commit has failed: nothing is taken until [`Journal::recovered`]. Returns what was waiting.
+    pub(super) fn failed(&self, why: Arc<str>) -> Group {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(
-            "the store's file failed: {why}; writes are refused until it takes them again, which is tried every {RETRY:?}: see to the disk"
-        );
-        let why: Arc<str> = format!("the store's file failed: {why}").into();
-        let waiting = {
-            let mut queue = self.queue();
-            queue.failed = Some(why.clone());
-            queue.cost = 0;
-            std::mem::take(&mut queue.group)
-        };
-        let keys = |write: &Write| {
-            let bucket = write.bucket.clone();
-            let keys = write.records.iter().map(|record| record.key.clone());
-            keys.map(move |key| (bucket.clone(), key))
-                .collect::<Vec<_>>()
-        };
-        let torn = group.writes.iter().flat_map(keys).collect();
-        for write in group.writes.into_iter().chain(waiting.writes).rev() {
-            write.bucket.undo(write.records);
-        }
-        for outcome in [group.outcome, waiting.outcome] {
-            outcome.send_replace(Some(Err(why.clone())));
-        }
-        torn
+        let mut queue = self.queue();
+        queue.failed = Some(why);
+        queue.cost = 0;
+        std::mem::take(&mut queue.group)
     }
 
-    /// Tries until the disk takes writes again. A commit that failed may be on the disk all the same:
-    /// the first that succeeds writes what memory holds under the keys it had. Returns whether
-    /// writes are taken; if not, the journal was closed.
-    fn recover(&self, disk: &mut Disk, torn: &[(Arc<Bucket>, Arc<str>)]) -> bool {
-        loop {
-            let open = |queue: &mut GroupQueue| !queue.closed;
-            let waited = self.filled.wait_timeout_while(self.queue(), RETRY, open);
-            let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
-            if queue.closed {
-                return false;
-            }
-            drop(queue);
-            let held = |(bucket, key): &(Arc<Bucket>, Arc<str>)| Write {
-                bucket: bucket.clone(),
-                records: bucket.held(key).into_iter().collect(),
-            };
-            let repair: Vec<_> = torn.iter().map(held).collect();
-            match disk.reopen().and_then(|()| disk.commit(&repair)) {
-                Ok(()) => {
-                    self.commits.fetch_add(1, Ordering::Relaxed);
-                    self.queue().failed = None;
-                    tracing::info!("the store's file takes writes again");
-                    return true;
-                }
-                Err(error) => {
-                    let why = format!("the store's file failed: {error}");
-                    self.failures.fetch_add(1, Ordering::Relaxed);
-                    self.queue().failed = Some(why.into());
-                }
-            }
-        }
+    /// The disk takes writes again.
+    pub(super) fn recovered(&self) {
+        self.committed();
+        self.queue().failed = None;
     }
 
-    fn close(&self) {
+    /// Waits that long, or until it is closed. Returns whether it is.
+    pub(super) fn closes_within(&self, time: Duration) -> bool {
+        let open = |queue: &mut GroupQueue| !queue.closed;
+        let waited = self.filled.wait_timeout_while(self.queue(), time, open);
+        let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        queue.closed
+    }
+
+    /// Takes no more; what waits is still committed.
+    pub(super) fn close(&self) {
         self.queue().closed = true;
         self.wake();
     }
@@ -233,6 +173,13 @@ impl Journal {
     fn queue(&self) -> MutexGuard<'_, GroupQueue> {
         // It is whole after every statement.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Group {
+    /// Tells whoever waits for it what has become of it.
+    pub(super) fn end(self, outcome: CommitOutcome) {
+        self.outcome.send_replace(Some(outcome));
     }
 }
 
@@ -249,41 +196,4 @@ impl Admission<'_> {
 fn cost(record: &KeyRecord) -> usize {
     let value = record.value.as_ref().map_or(0, |value| value.len());
     record.key.len() + value + RECORD_COST
-}
-
-/// The thread that commits.
-pub(super) struct Writer {
-    journal: Arc<Journal>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Writer {
-    /// Starts the thread; the file is its own until [`Writer::close`].
-    pub(super) fn start(disk: Disk, journal: Arc<Journal>) -> std::io::Result<Self> {
-        let committing = journal.clone();
-        let run = move || {
-            committing.run(disk);
-            Ok(())
-        };
-        Ok(Self {
-            journal,
-            thread: Mutex::new(Some(supervise::thread("journal", run)?)),
-        })
-    }
-
-    /// Commits what waits and closes the file.
-    pub(super) fn close(&self) {
-        self.journal.close();
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take() {
-            // It has ended, and not by a panic.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.close();
-    }
 }

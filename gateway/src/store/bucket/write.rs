@@ -3,34 +3,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use super::{Bucket, Operation};
 use crate::store::clock::UnixMillis;
-use crate::store::entries::{Entries, Entry};
+use crate::store::entries::Entries;
 use crate::store::journal::{Receipt, Write};
+use crate::store::record::{KeyRecord, Records};
 use crate::store::{Change, StoreError};
 
 /// How many expired entries are removed at once: some tenths of a millisecond for whoever waits for
 /// the bucket meanwhile.
 const SWEEP: usize = 256;
 
-/// One key's change of a [`Write`].
-pub(in crate::store) struct KeyRecord {
-    pub(in crate::store) key: Arc<str>,
-    pub(in crate::store) value: Option<Bytes>,
-    pub(in crate::store) written: UnixMillis,
-    /// What was there before.
-    pub(in crate::store) before: Option<Entry>,
-}
-
-/// The records of one write; nearly always one.
-pub(in crate::store) type Records = SmallVec<[KeyRecord; 1]>;
-
 impl Bucket {
     /// Makes the changes that `decide` says, all or none. Counts them, unless they are our own.
     pub(super) fn write<C>(
-        self: &Arc<Self>,
+        &self,
         counted: Option<(Operation, usize)>,
         decide: impl FnOnce(&Entries, UnixMillis) -> Result<C, StoreError>,
     ) -> Result<Receipt, StoreError>
@@ -49,7 +37,7 @@ impl Bucket {
     }
 
     fn apply(
-        self: &Arc<Self>,
+        &self,
         entries: &mut Entries,
         changes: impl IntoIterator<Item = (Arc<str>, Option<Bytes>)>,
         written: UnixMillis,
@@ -82,17 +70,17 @@ impl Bucket {
         }
         Ok(match admission {
             Some(admission) if !records.is_empty() => admission.push(Write {
-                bucket: self.clone(),
+                bucket: self.name.clone(),
                 records,
             }),
             _ => Receipt::Done,
         })
     }
 
-    fn tell(self: &Arc<Self>, key: &Arc<str>, value: Option<Bytes>) {
+    fn tell(&self, key: &Arc<str>, value: Option<Bytes>) {
         for watcher in &self.watchers {
             watcher.push(Change {
-                bucket: self.clone(),
+                bucket: self.name.clone(),
                 key: key.clone(),
                 value: value.clone(),
             });
@@ -110,7 +98,7 @@ impl Bucket {
     }
 
     /// Removes some of what has expired. Returns whether there is more.
-    pub(in crate::store) fn sweep(self: &Arc<Self>) -> bool {
+    pub(in crate::store) fn sweep(&self) -> bool {
         let now = self.now();
         let expired = self.content().entries.expired(SWEEP, now);
         if expired.is_empty() {
@@ -141,7 +129,7 @@ impl Bucket {
     }
 
     /// Puts back what was there before a write that the disk did not take.
-    pub(in crate::store) fn undo(self: &Arc<Self>, records: Records) {
+    pub(in crate::store) fn undo(&self, records: Records) {
         let mut content = self.content();
         let before = content.entries.bytes();
         for record in records.into_iter().rev() {

@@ -36,10 +36,11 @@ pub use origin::Origin;
 pub use plugin::{OnRefusedState, Plugin, PluginGrants, PluginLimits};
 pub use route::{
     Compression, CompressionMode, OnError, OnFailure, OnRate, Origins, Route, RouteLimits,
-    SlowConsumer,
 };
 pub use store::{Bucket, Store};
 pub use topic::{SharedTopic, TopicGrants};
+
+pub use crate::outbox::SlowConsumer;
 
 use document::Document;
 

@@ -12,7 +12,7 @@
 //! - [`directory`]: what shards know of each other's topics; [`topic`]: whose a topic is
 //!
 //! The seam: [`handler`], with [`event`], [`effects`], [`message`] and [`close`] as its words;
-//! [`dispatch`] runs an event.
+//! [`dispatch`] says what becomes of an event that failed.
 //!
 //! The plugin side: [`plugin`], and nothing else knows WebAssembly.
 //!

@@ -13,9 +13,8 @@ mod output;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use smallvec::SmallVec;
-
-use crate::config::SlowConsumer;
 
 pub use large::{LARGE_MIN, Large, Oversize};
 pub use output::{Kind, Output, Span};
@@ -46,6 +45,21 @@ pub enum Flush {
     Done,
     /// The socket would block; the rest is in the backlog.
     Blocked,
+}
+
+/// What becomes of a message for a connection whose outbox is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SlowConsumer {
+    /// The connection is closed: its client comes back and asks anew, rather than miss messages
+    /// unknowingly.
+    #[default]
+    Close,
+    /// The message is dropped and counted; what waits already is sent.
+    DropNewest,
+    /// What has waited longest is dropped and counted, for streams in which the newest value
+    /// matters.
+    DropOldest,
 }
 
 /// The queue into one connection.

@@ -19,6 +19,7 @@ mod gateway;
 mod guests;
 
 mod admin;
+mod arrows;
 mod batch;
 mod bounds;
 mod browser_client;

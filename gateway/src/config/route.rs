@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::origin::Origin;
 use super::units::{self, Scalar};
+use crate::outbox::SlowConsumer;
 
 /// `[[route]]`: which plugin handles the connections of a path, and within which limits.
 #[derive(Debug, Clone, Deserialize)]
@@ -157,21 +158,6 @@ pub enum OnRate {
     Drop,
     /// The connection is closed with 1008.
     Close,
-}
-
-/// What becomes of a message for a connection whose outbox is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SlowConsumer {
-    /// The connection is closed: its client comes back and asks anew, rather than miss messages
-    /// unknowingly.
-    #[default]
-    Close,
-    /// The message is dropped and counted; what waits already is sent.
-    DropNewest,
-    /// What has waited longest is dropped and counted, for streams in which the newest value
-    /// matters.
-    DropOldest,
 }
 
 /// `[route.limits]`: what one connection may take.

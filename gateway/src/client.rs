@@ -1,6 +1,6 @@
 //! The browser client: `/tidegate.js`, one module without a dependency, and its types beside it.
 //!
-//! It comes from the gateway so that it speaks what this gateway speaks, and a page needs nothing
+//! The client comes from the gateway so that it speaks what this gateway speaks, and a page needs nothing
 //! but its address. Public code that knows no secret: any page may import it.
 
 use bytes::Bytes;

@@ -48,7 +48,7 @@ pub enum Effect {
     Send {
         /// The receiver; not necessarily the event's own connection.
         to: ConnectionId,
-        /// Its frame, see [`Effects::frame`].
+        /// The message's frame, see [`Effects::frame`].
         frame: Encoded,
         /// Whether it may be compressed.
         compress: bool,
@@ -70,7 +70,7 @@ pub enum Effect {
         except: Option<ConnectionId>,
         /// Whether it may be compressed.
         compress: bool,
-        /// As that of a send.
+        /// The event id, for server-sent events; empty if none.
         id: Range<usize>,
     },
     /// The event's connection subscribes.
@@ -79,7 +79,7 @@ pub enum Effect {
         owner: TopicOwner,
         /// The topic's name.
         topic: Box<str>,
-        /// Its name in the topic's list of members, if it wants to be there.
+        /// The subscriber's name in the topic's list of members, if it wants to be there.
         label: Option<Box<str>>,
     },
     /// The event's connection unsubscribes.
@@ -95,7 +95,7 @@ pub enum Effect {
         owner: usize,
         /// Whether it is the event's connection's, or the plugin's own.
         of_connection: bool,
-        /// Its name.
+        /// The timer's name.
         name: Box<str>,
         /// When it fires.
         schedule: Schedule,
@@ -108,7 +108,7 @@ pub enum Effect {
         owner: usize,
         /// Whether it is the event's connection's, or the plugin's own.
         of_connection: bool,
-        /// Its name.
+        /// The timer's name.
         name: Box<str>,
     },
     /// The event's connection is closed.
@@ -117,9 +117,9 @@ pub enum Effect {
     Kick {
         /// Which.
         to: ConnectionId,
-        /// Its close frame.
+        /// The peer's close frame.
         frame: CloseFrame,
-        /// As that of a send.
+        /// The plugin that did it, as an index into the configuration.
         sender: Option<usize>,
     },
     /// A connection did not take a message and is to be closed for it, as its route says.

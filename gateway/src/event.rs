@@ -26,12 +26,12 @@ pub struct State {
 pub struct States(Vec<State>);
 
 impl States {
-    /// That of the plugin at a place in the chain, if it ever kept something.
+    /// The state of the plugin at a place in the chain, if it ever kept something.
     pub fn get(&self, member: usize) -> Option<&State> {
         self.0.get(member)
     }
 
-    /// That of the plugin at a place in the chain.
+    /// The state of the plugin at a place in the chain.
     pub fn get_mut(&mut self, member: usize) -> &mut State {
         if self.0.len() <= member {
             self.0.resize_with(member + 1, State::default);
@@ -68,7 +68,7 @@ pub struct Event {
     pub chain: Option<Arc<[Arc<str>]>>,
     /// Which of them handles the event.
     pub member: usize,
-    /// The same plugin, as an index into the configuration.
+    /// The plugin, as an index into the configuration.
     pub owner: usize,
     /// The state this event has set.
     pub next_state: Option<Vec<u8>>,
@@ -98,7 +98,7 @@ pub struct Event {
     pub kicked: Option<CloseFrame>,
     /// Messages of a batch whose events have ended with `ok`.
     pub handled: usize,
-    /// Those of the plugins in front that take effect with this one, and before it.
+    /// Events of the plugins in front that take effect with this one, and before it.
     pub earlier: Vec<Event>,
 }
 

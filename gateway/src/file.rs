@@ -41,7 +41,7 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Vec<u8>, Unread> {
     to_end(file, max)
 }
 
-/// It may have grown since it was looked at.
+/// Reads a file to its end. The file may have grown since it was looked at.
 fn to_end(file: File, max: u64) -> Result<Vec<u8>, Unread> {
     let mut bytes = Vec::new();
     file.take(max + 1).read_to_end(&mut bytes)?;

@@ -102,7 +102,7 @@ impl Failure {
         Self::Handler(excerpt::cut(why))
     }
 
-    /// The same, said of one plugin of several.
+    /// Says the failure of one plugin of several.
     pub fn of_plugin(self, name: &str) -> Self {
         let said = |why| format!("plugin {name:?}: {why}");
         match self {

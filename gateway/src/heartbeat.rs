@@ -48,7 +48,7 @@ pub enum Due {
     Wait(Millis),
     /// A ping, and a look again then.
     Ping(Millis),
-    /// It is to be closed as idle.
+    /// The connection is to be closed as idle.
     Close,
 }
 

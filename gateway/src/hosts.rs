@@ -14,7 +14,7 @@ use crate::config::HostName;
 pub enum Hosts {
     /// Any.
     Any,
-    /// Those of loopback, and these.
+    /// Loopback's names, and these.
     Named(Vec<HostName>),
 }
 

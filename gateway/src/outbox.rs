@@ -68,7 +68,7 @@ pub struct Outbox {
     /// Ranges of the turn's output, in order. Contiguous ranges are one.
     pending: SmallVec<[Span; 2]>,
     pending_bytes: usize,
-    /// None while nothing waits that the socket did not take.
+    /// The backlog; none while nothing waits that the socket did not take.
     backlog: Option<Box<Backlog>>,
     limit: usize,
     policy: SlowConsumer,
@@ -209,7 +209,7 @@ impl Outbox {
     /// backlog.
     ///
     /// # Errors
-    /// That of the writer, but for `WouldBlock` and `Interrupted`.
+    /// An error of the writer, but for `WouldBlock` and `Interrupted`.
     pub fn flush(
         &mut self,
         output: &mut Output,

@@ -105,7 +105,7 @@ struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// Those of messages, bytes and control frames; none where there is no rate.
+    /// The buckets of messages, bytes and control frames; none where there is no rate.
     #[inline]
     fn all(limits: &RouteLimits) -> [Option<Self>; 3] {
         // Unless configured, what comes in two seconds may come at once; at least one may.

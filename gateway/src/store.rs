@@ -62,14 +62,14 @@ struct Shared {
     /// Bytes of all buckets.
     bytes: AtomicUsize,
     clock: Clock,
-    /// None if nothing is kept on disk.
+    /// The journal; none if nothing is kept on disk.
     journal: Option<Arc<Journal>>,
 }
 
 /// What there is to show of a store.
 #[derive(Debug)]
 pub struct StoreStatus {
-    /// Its buckets, by name.
+    /// The store's buckets, by name.
     pub buckets: Vec<BucketStatus>,
     /// Commits to disk so far, and those that failed; none if nothing is kept on disk.
     pub commits: Option<(u64, u64)>,

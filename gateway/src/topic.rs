@@ -44,7 +44,7 @@ impl<V> ByTopic<V> {
         self.owners.get(topic.owner.0 as usize)?.get(topic.name)
     }
 
-    /// As [`ByTopic::get`].
+    /// The value of a topic, to be changed; see [`ByTopic::get`].
     pub fn get_mut(&mut self, topic: Topic<'_>) -> Option<&mut V> {
         self.owners
             .get_mut(topic.owner.0 as usize)?

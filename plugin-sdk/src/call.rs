@@ -12,7 +12,7 @@ use crate::{Connection, Fault, Message, Ticket, User};
 
 /// A message that a route handles: its connection, with all that can be done to it, and its envelope.
 ///
-/// It derefs to [`Connection`], so `call.subscribe("tea")?` works; only `id` is the message's, and the connection's is
+/// A call derefs to [`Connection`], so `call.subscribe("tea")?` works; only `id` is the message's, and the connection's is
 /// `call.connection().id()`.
 pub struct Call<'a> {
     connection: Connection,
@@ -38,12 +38,12 @@ impl<'a> Call<'a> {
         &self.connection
     }
 
-    /// Its type.
+    /// The message's type.
     pub fn kind(&self) -> &str {
         &self.inbound.kind
     }
 
-    /// Its id, as the client wrote it in JSON: a text with its quotes, or a number.
+    /// The message's id, as the client wrote it in JSON: a text with its quotes, or a number.
     pub fn id(&self) -> Option<&str> {
         self.inbound.id.map(RawValue::get)
     }

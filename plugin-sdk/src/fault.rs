@@ -91,7 +91,7 @@ impl Fault {
         self.details.as_ref()
     }
 
-    /// That of several fields, each with its reason. The first is told as if it were alone.
+    /// The fault of several fields, each with its reason. The first is told as if it were alone.
     pub(crate) fn fields(mut wrong: impl Iterator<Item = (String, String)>) -> Self {
         let Some((field, reason)) = wrong.next() else {
             return Self::new("invalid-message", "the payload is not valid");

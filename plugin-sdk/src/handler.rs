@@ -47,7 +47,7 @@ use crate::{Accept, CloseCause, Connection, Message, Reject, Request, Result, Ve
 /// }
 /// ```
 ///
-/// It may be told of a change twice, and never not at all.
+/// A plugin may be told of a change twice, and never not at all.
 ///
 /// # Several plugins on one route
 ///
@@ -125,7 +125,7 @@ pub trait Handler<V: Into<Verdict> = ()> {
     }
 
     /// The connection has ended and is unsubscribed from everything, so [`members`](crate::members) are those who stay.
-    /// Its state can still be read, and all but what is the connection's own can be done: publish, set the plugin's
+    /// The state can still be read, and all but what is the connection's own can be done: publish, set the plugin's
     /// timers, write to the store.
     fn on_close(connection: &Connection, cause: CloseCause) -> Result {
         let _ = (connection, cause);
@@ -172,7 +172,7 @@ pub trait Migrator {
 
 /// A plugin that hears of changes in the store: `export!(Scores: watch);`.
 ///
-/// It hears of the buckets in its `grants.watch`, which `grants.store` has too, of every change in them: by whichever connection, plugin or event,
+/// A plugin hears of the buckets in its `grants.watch`, which `grants.store` has too, of every change in them: by whichever connection, plugin or event,
 /// its own among them, and by the end of an entry's time. What writes a key that it watches should therefore see when
 /// to stop. A bucket's changes come one at a time and in order; when more wait than `limits.changes` of the plugin
 /// allows, the oldest are left out, so that what is heard last is how things are.

@@ -182,7 +182,7 @@ fn write_package(folder: &Path, name: &str, more: &str, source: &str) {
     fs::write(folder.join("src/lib.rs"), source).expect("a file can be written");
 }
 
-/// The same versions, so that all of them have been built already.
+/// Takes the same versions over, so that all of them have been built already.
 fn lock(folder: &Path) {
     let lock = guests::workspace().join("Cargo.lock");
     fs::copy(lock, folder.join("Cargo.lock")).expect("a file can be copied");

@@ -54,12 +54,12 @@ pub fn path(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("no plugin and no fixture is called {name:?}"))
 }
 
-/// Its bytes.
+/// The bytes of the component.
 pub fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(path(name)).expect("a component can be read")
 }
 
-/// Its bytes with more core instances at the end, each with a linear memory of so many pages of 64 KiB.
+/// The component's bytes with more core instances at the end, each with a linear memory of so many pages of 64 KiB.
 pub fn with_memories(name: &str, count: usize, pages: u16) -> Vec<u8> {
     let mut bytes = bytes(name);
     let modules = modules(&bytes);
@@ -93,7 +93,7 @@ fn modules(component: &[u8]) -> usize {
     modules
 }
 
-/// Its bytes with a custom section at the end: the same plugin under another digest.
+/// The component's bytes with a custom section at the end: the same plugin under another digest.
 pub fn variant(name: &str, mark: u8) -> Vec<u8> {
     let mut bytes = bytes(name);
     // Section 0 is custom: its size, then its name with a length, then anything.

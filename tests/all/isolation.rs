@@ -27,7 +27,7 @@ async fn only_the_culprit_pays(setup: Setup, command: &str, kind: &str) {
     );
 }
 
-/// The same on a route that keeps such connections: the next event comes to a fresh instance.
+/// Expects that a route that keeps such connections does: the next event comes to a fresh instance.
 async fn the_culprit_may_stay(setup: Setup, command: &str) {
     let setup = setup.route("on_failure = \"keep\"");
     let gateway = setup.server("shards = 1").start().await;

@@ -57,7 +57,7 @@ fn with_address_space(setup: Setup, kib: u32) -> Setup {
     setup.within(&["sh", "-c", &limit])
 }
 
-/// As batch systems and some hosters set it: too little for the terabytes that are usually reserved.
+/// Batch systems and some hosters limit the address space to less than the terabytes that are usually reserved.
 #[tokio::test]
 async fn with_little_address_space_there_are_fewer_instances() {
     let setup = with_address_space(Gateway::with("echo"), 16_000_000);

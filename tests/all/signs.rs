@@ -5,7 +5,7 @@ use crate::event_stream::{event, request};
 use crate::gateway::Gateway;
 
 const ASKED: &str = "tidegate-alive=1.k3x9Z2ab";
-/// As often as a test has the patience for.
+/// The interval of signs: as often as a test has the patience for.
 const OFTEN: &str = "signs = \"1s\"";
 
 #[tokio::test]

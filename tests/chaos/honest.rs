@@ -51,7 +51,7 @@ pub async fn hear(mut client: Client) -> u64 {
     paper.count
 }
 
-/// As [`hear`], of an event stream.
+/// Hears the news as [`hear`] does, of an event stream.
 pub async fn hear_events(mut stream: Raw) -> u64 {
     let mut paper = Paper::default();
     let (mut text, mut part) = (String::new(), vec![0; 64 << 10]);

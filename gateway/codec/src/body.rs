@@ -15,7 +15,7 @@ pub(crate) enum Body {
     Deflated {
         /// Announced as text.
         text: bool,
-        /// As they came.
+        /// The bytes as they came.
         bytes: Vec<u8>,
     },
     /// Not kept: only its length is known.

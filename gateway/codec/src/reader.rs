@@ -72,7 +72,7 @@ impl Default for Reader {
 struct Found {
     opcode: Opcode,
     deflated: bool,
-    /// Its place in the scratch buffer; `None` if it lies in [`Partial::given`].
+    /// The message's place in the scratch buffer; `None` if it lies in [`Partial::given`].
     place: Option<Range<usize>>,
 }
 
@@ -90,7 +90,7 @@ impl Reader {
         }
     }
 
-    /// The same, of messages in at most `max` frames.
+    /// Limits messages to at most `max` frames.
     pub fn frames_max(mut self, max: u32) -> Self {
         self.frames_max = max;
         self

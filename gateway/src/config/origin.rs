@@ -17,7 +17,7 @@ pub struct Origin {
     scheme: Box<str>,
     /// In lower case; an IPv6 address in its brackets and its shortest form.
     host: Box<str>,
-    /// None where the scheme has no port of its own and none is written.
+    /// The port; none where the scheme has no port of its own and none is written.
     port: Option<u16>,
 }
 

@@ -68,10 +68,10 @@ impl Default for Plugin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnRefusedState {
-    /// It stays with the generation it has, within `limits.pinned`.
+    /// The connection stays with the generation it has, within `limits.pinned`.
     #[default]
     Keep,
-    /// It is closed with 1012: its client comes back to the new generation.
+    /// The connection is closed with 1012: its client comes back to the new generation.
     Close,
 }
 

@@ -100,7 +100,7 @@ impl Default for Compression {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CompressionMode {
-    /// They are not.
+    /// Messages are never compressed.
     #[default]
     Off,
     /// Each message by itself, with one compressor for all connections of a core. A publish is
@@ -129,10 +129,10 @@ pub enum Origins {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailure {
-    /// It is closed with 1011.
+    /// The connection is closed with 1011.
     #[default]
     Close,
-    /// It stays, and its next event gets a fresh instance.
+    /// The connection stays, and its next event gets a fresh instance.
     Keep,
 }
 
@@ -140,10 +140,10 @@ pub enum OnFailure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnError {
-    /// It stays; the error is logged and counted.
+    /// The connection stays; the error is logged and counted.
     #[default]
     Keep,
-    /// It is closed with 1011.
+    /// The connection is closed with 1011.
     Close,
 }
 

@@ -22,9 +22,9 @@ pub struct SharedTopic {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub struct TopicGrants {
-    /// Those it may publish to.
+    /// The topics it may publish to.
     pub publish: Vec<String>,
-    /// Those it may subscribe its connections to, and see the subscribers of.
+    /// The topics it may subscribe its connections to, and whose subscribers it may see.
     pub subscribe: Vec<String>,
 }
 

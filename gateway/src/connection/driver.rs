@@ -113,7 +113,8 @@ pub async fn drive<H: Handler>(driver: Rc<Driver<H>>) {
     run(&driver, Connection::step).await;
 }
 
-/// As [`drive`]; `step` is [`Connection::step`], whose future's type has no name to keep it under.
+/// Drives as [`drive`] does; `step` is [`Connection::step`], whose future's type has no name to
+/// keep it under.
 async fn run<H, F>(driver: &Rc<Driver<H>>, step: impl Fn(Connection<H>) -> F)
 where
     H: Handler,

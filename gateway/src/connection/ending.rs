@@ -141,7 +141,7 @@ impl<H: Handler> Connection<H> {
 /// What is still to come from a peer that has our close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
-    /// Its close frame.
+    /// The peer's close frame.
     CloseFrame,
     /// The end of its socket.
     End,

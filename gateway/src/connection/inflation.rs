@@ -22,12 +22,13 @@ const RATIO_FROM: usize = 1 << 20;
 pub(super) enum Inflation {
     /// Each stands alone: with a decompressor of the shard's.
     Shared,
-    /// They may refer to those before them: with one of its own, made when it is needed.
+    /// Messages may refer to those before them: with an inflater of the connection's own, made when
+    /// it is needed.
     Own(Option<Box<Inflater>>),
 }
 
 impl Inflation {
-    /// That of a connection whose messages may refer to those before them, or not.
+    /// The inflation of a connection whose messages may refer to those before them, or not.
     pub(super) fn new(takes_over: bool) -> Self {
         match takes_over {
             true => Self::Own(None),

@@ -26,7 +26,7 @@ enum Handled {
     All,
     /// No instance is free: the rest, from this offset on, waits outside the shared buffer.
     Busy(usize),
-    /// It is others' turn: the rest is handled in a later one.
+    /// Others' turn: the rest is handled in a later one.
     Left(usize),
     /// The peer is over a rate: the rest is handled when time has paid for it.
     Delayed(usize),
@@ -72,7 +72,7 @@ impl<H: Handler> Connection<H> {
         (self, step)
     }
 
-    /// As [`take_in`](Self::take_in), of bytes that are the connection's own.
+    /// The bytes as they came.
     pub(super) async fn take_in_own(&mut self, mut bytes: Vec<u8>, at: usize) -> Step {
         let progress = self.handle(&mut bytes, at, false).await;
         self.settle(progress, bytes)

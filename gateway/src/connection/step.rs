@@ -4,11 +4,11 @@ use crate::close::CloseCause;
 
 /// What became of a connection for which something was handled.
 pub(super) enum Step {
-    /// It has read all there was.
+    /// The connection has read all there was.
     Idle,
     /// There may be more to read, but it is others' turn.
     More,
-    /// It is to end.
+    /// The connection is to end.
     Ended(Ended),
 }
 

@@ -214,7 +214,7 @@ fn with_limits(limits: RouteLimits, test: impl AsyncFnOnce(&mut Bench)) {
     with_budget(usize::MAX, limits, test);
 }
 
-/// As [`with_limits`], with that many bytes for what has come in part.
+/// Does as [`with_limits`], with that many bytes for what has come in part.
 fn with_budget(pending: usize, limits: RouteLimits, test: impl AsyncFnOnce(&mut Bench)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -23,7 +23,7 @@ pub enum Report {
     Hello {
         /// The plugin under development.
         plugin: String,
-        /// Its current generation.
+        /// The plugin's current generation.
         generation: Option<u64>,
         /// SHA-256 of that generation.
         digest: Option<String>,
@@ -46,7 +46,7 @@ pub enum Report {
     Swapped {
         /// The plugin.
         plugin: String,
-        /// Its new generation.
+        /// The plugin's new generation.
         generation: u64,
         /// SHA-256 of it.
         digest: String,
@@ -88,14 +88,14 @@ pub enum Report {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Build {
-    /// It has begun.
+    /// A build has begun.
     Building {},
-    /// It has succeeded.
+    /// A build has succeeded.
     Built {
         /// How long it took, in milliseconds.
         took_ms: f64,
     },
-    /// It has failed.
+    /// A build has failed.
     BuildFailed {
         /// What the compiler wrote.
         output: String,
@@ -107,7 +107,7 @@ pub enum Build {
 pub struct Trace {
     /// `upgrade`, `open`, `message`, `drain` or `close`.
     pub event: &'static str,
-    /// None for an upgrade.
+    /// The event's connection; none for an upgrade.
     pub connection: Option<u64>,
     /// The generation that handled it; none if there was no instance to do so.
     pub generation: Option<u64>,

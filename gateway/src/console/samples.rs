@@ -41,7 +41,7 @@ const METHODS: [(&str, bool); 6] = [
 /// What the file has, and what is wrong with it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Samples {
-    /// As the file was when it was last right.
+    /// The samples as the file had them when it was last right.
     pub list: Vec<Sample>,
     /// What is wrong with the file as it is.
     pub problem: Option<String>,

@@ -10,7 +10,7 @@ use crate::message::ConnectionId;
 /// The connections of all shards, by the plugins that serve them. Written when one opens or closes,
 /// read when a handler sends to a connection of another shard.
 ///
-/// Those of one shard and plugin that were opened one after another share a word of bits, so that a
+/// Connections of one shard and plugin that were opened one after another share a word of bits, so that a
 /// connection takes a few bits here, not a place in a map.
 #[derive(Debug)]
 pub struct Connections {

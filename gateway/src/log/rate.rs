@@ -14,7 +14,7 @@ pub struct Rate {
 }
 
 impl Default for Rate {
-    /// That of any source: `log.rate`.
+    /// The rate of any source: `log.rate`.
     fn default() -> Self {
         Self::new(super::rate_of_a_source())
     }

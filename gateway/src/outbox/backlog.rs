@@ -42,7 +42,7 @@ pub(super) struct Backlog {
 enum Storage {
     /// These are the next so many of the copied bytes.
     Copied(u32),
-    /// It is the next share.
+    /// The bytes are the next share.
     Shared,
 }
 

@@ -21,7 +21,7 @@ enum Step {
     Ping,
     /// The writer takes so many bytes at each call, then blocks.
     Flush(Vec<usize>),
-    /// The same in the middle of a turn.
+    /// A flush in the middle of a turn.
     FlushEarly(Vec<usize>),
     /// The writer takes everything.
     Drain,
@@ -197,8 +197,8 @@ impl Bench {
         assert!(before - free + len > self.limit);
     }
 
-    /// As many of the oldest messages as needed were dropped, none that was begun. Pings and pongs that
-    /// were in line went aside meanwhile.
+    /// Expects that as many of the oldest messages as needed were dropped, and none that was begun. Pings and pongs
+    /// that were in line went aside meanwhile.
     fn drop_oldest(&mut self, dropped: usize, before: usize, len: usize) {
         let begun = self.begun();
         let gone: Vec<_> = self.waiting.drain(begun..begun + dropped).collect();

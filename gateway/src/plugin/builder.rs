@@ -46,7 +46,7 @@ pub enum BuildError {
     NotACdylib {
         /// The package.
         package: String,
-        /// Its manifest.
+        /// The package's manifest.
         manifest: PathBuf,
     },
     /// A tool did not start.

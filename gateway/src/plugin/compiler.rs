@@ -40,13 +40,13 @@ pub(super) struct Compiler {
 /// Why a component was not compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// It does not compile.
+    /// The component does not compile.
     #[error("is not a valid component: {0}: perhaps it was cut short; build or copy it again")]
     Invalid(String),
-    /// It takes too long.
+    /// The component takes too long to compile.
     #[error("took longer than {0:?} to compile: make it smaller, or raise `engine.load_timeout`")]
     Time(Duration),
-    /// It takes too much memory.
+    /// The component takes too much memory to compile.
     #[error("took more than {0} to compile: make it smaller, or raise `engine.compile_memory`")]
     Memory(ByteSize),
     /// The process ended in another way.
@@ -54,7 +54,7 @@ pub enum CompileError {
     Died {
         /// How it ended.
         status: ExitStatus,
-        /// Its last words.
+        /// The last words of the process.
         words: String,
     },
     /// The process did not start, or could not be spoken to.

@@ -68,7 +68,7 @@ pub(super) struct Context {
 /// How far a call with several messages has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    /// None is under way, or it is to return.
+    /// No message is under way, or the call is to return.
     Ended,
     /// The guest is to go on until it has ended the events of so many messages.
     Until(usize),
@@ -189,8 +189,8 @@ impl Context {
         self.batch = Progress::Until(len);
     }
 
-    /// It has ended. Returns whether a message was still under way, whose event then ended with
-    /// the call.
+    /// Ends the batch with its call. Returns whether a message was still under way, whose event
+    /// then ended with the call.
     pub(super) fn end_batch(&mut self) -> bool {
         let is_under_way = std::mem::replace(&mut self.batch, Progress::Ended) != Progress::Ended;
         self.event_mut().handled += usize::from(is_under_way);

@@ -63,7 +63,7 @@ pub(super) enum Inbound<'a> {
 }
 
 impl Inbound<'_> {
-    /// Its bytes.
+    /// The number of the message's bytes.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),

@@ -1,6 +1,6 @@
 //! What a guest may ask of the gateway: the functions of `tidegate:plugin/host`.
 //!
-//! They record effects in the store's [`Event`]; the connection puts them into force when the
+//! Host functions record effects in the store's [`Event`]; the connection puts them into force when the
 //! event has returned `ok` (G10). Messages are read in place in the guest's memory and encoded
 //! straight into the effects: one copy.
 

@@ -13,11 +13,11 @@ use crate::store::Store;
 /// What identifies a plugin to its generations.
 #[derive(Clone)]
 pub(super) struct Identity {
-    /// Its name.
+    /// The plugin's name.
     pub name: Arc<str>,
-    /// Its index in the configuration.
+    /// The plugin, as an index into the configuration.
     pub owner: usize,
-    /// Its limits.
+    /// The plugin's limits.
     pub limits: Arc<PluginLimits>,
     /// What it may use.
     pub grants: Arc<PluginGrants>,

@@ -52,7 +52,7 @@ pub enum StartError {
     /// The component differs from the contract.
     #[error(transparent)]
     Contract(#[from] ContractError),
-    /// It failed before any event.
+    /// The instance failed before any event.
     #[error("failed to start: {0}")]
     Start(Failure),
     /// The process holds as many instances as it may.

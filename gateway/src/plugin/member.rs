@@ -21,7 +21,7 @@ use crate::store::Change;
 /// One plugin of a chain.
 pub(super) struct Member {
     pool: Rc<Pool>,
-    /// Its place in the chain.
+    /// The plugin's place in the chain.
     place: usize,
     /// Memory for the next batch.
     packed: Cell<Packed>,

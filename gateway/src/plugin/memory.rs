@@ -56,7 +56,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// That of an instance which may hold so many bytes.
+    /// The memory of an instance which may hold so many bytes.
     pub(super) fn new(max: usize, total: Arc<Total>) -> Self {
         Self {
             bytes: 0,
@@ -110,7 +110,7 @@ impl Drop for Memory {
 /// Why a guest does not get memory.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MemoryExceeded {
-    /// Its instance has as much as it may have.
+    /// The instance has as much memory as it may have.
     #[error(
         "the guest asked for {wanted} bytes, over its limit of {limit}: raise `limits.memory` of the plugin if it needs them"
     )]

@@ -29,7 +29,7 @@ struct Granted {
 }
 
 impl Namespace {
-    /// That of the plugin `owner`, beside the shared topics.
+    /// The namespace of the plugin `owner`, beside the shared topics.
     pub fn new(owner: usize, shared: &[SharedTopic], grants: &TopicGrants) -> Self {
         let granted = |topic: &SharedTopic| Granted {
             topic: topic.clone(),

@@ -34,7 +34,7 @@ pub(super) use outcome::code_of;
 /// Sends the requests of one instance.
 pub(super) struct Outgoing {
     plugin: Arc<str>,
-    /// The same, as an index into the configuration.
+    /// The plugin, as an index into the configuration.
     owner: usize,
     grants: Arc<PluginGrants>,
     limits: Arc<PluginLimits>,
@@ -206,7 +206,7 @@ struct Sending {
     deadline: Instant,
     request_max: usize,
     response_max: usize,
-    /// Its sender is gone when the event has ended.
+    /// The event's life: the sender is gone when the event has ended.
     event: watch::Receiver<()>,
     permit: OwnedSemaphorePermit,
 }

@@ -20,7 +20,7 @@ pub(super) struct Pace {
     since: AtomicU64,
     /// Nanoseconds it has run before that and nobody has taken.
     ran: AtomicU64,
-    /// It waits for its turn, and not in a host function.
+    /// The guest waits for its turn, and not in a host function.
     waits_for_turn: AtomicBool,
     /// The call had to wait or to let others run: it has a limit on that, which is for one event.
     has_stopped: AtomicBool,

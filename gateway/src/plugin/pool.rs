@@ -41,7 +41,7 @@ pub struct Pool {
     slot: Arc<Slot>,
     /// Generations that were current before, as long as the plugin's history keeps them.
     earlier: RefCell<VecDeque<Weak<Generation>>>,
-    /// Those of them that connections stay with.
+    /// The generations that connections stay with.
     pins: Pins,
     /// The slot's version that `current` and `idle` belong to.
     version: Cell<u64>,

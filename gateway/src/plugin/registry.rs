@@ -44,7 +44,7 @@ pub enum Notice {
     Swapped {
         /// The plugin.
         plugin: Arc<str>,
-        /// Its generation.
+        /// The plugin's generation.
         generation: u64,
         /// What it was loaded from.
         digest: Digest,

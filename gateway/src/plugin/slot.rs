@@ -36,7 +36,7 @@ impl Slot {
         self.version.get()
     }
 
-    /// The same number, for who needs nothing else of the slot.
+    /// The version alone, for whoever needs nothing else of the slot.
     pub(super) fn versions(&self) -> &Version {
         &self.version
     }

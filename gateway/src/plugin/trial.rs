@@ -49,10 +49,10 @@ async fn start(generation: &Generation) -> Result<Instance, StartError> {
 /// Why a generation may not take over although it was linked.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// Its first instance did not start.
+    /// The first instance did not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Its own check failed.
+    /// The plugin's own check failed.
     #[error("failed its self-check (on-load): {0}")]
     Refused(Failure),
     /// There are not enough places for one of its instances on each shard.
@@ -72,7 +72,7 @@ pub enum CheckError {
 /// Why a generation did not describe its messages.
 #[derive(Debug, thiserror::Error)]
 pub enum DescribeError {
-    /// Its instance did not start.
+    /// The instance did not start.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The call failed.

@@ -27,7 +27,7 @@ thread_local! {
 /// The waker that ends a round, on whichever thread it is woken.
 static ROUND: LazyLock<Waker> = LazyLock::new(|| Waker::from(Arc::new(Round)));
 
-/// Those that wait on one thread.
+/// The guests that wait for their turn on one thread.
 struct Turns {
     /// Guests that are to go on, by plugin. The plugin in front is the next.
     queues: VecDeque<PluginQueue>,

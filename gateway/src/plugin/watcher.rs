@@ -122,7 +122,7 @@ struct File {
 }
 
 impl File {
-    /// Its stamp now. Sees to it first that whatever happens after this is noticed.
+    /// The file's stamp now. Sees to it first that whatever happens after this is noticed.
     async fn look(&mut self) -> Option<Stamp> {
         let (path, folders) = (self.path.clone(), self.folders.clone());
         let look = move || (folders.cover(&path), Stamp::of(&path));

@@ -13,8 +13,7 @@ use crate::config::AddressLimits;
 type Nanos = u64;
 
 const SECOND: Nanos = 1_000_000_000;
-/// As many seconds' worth of upgrades may come at once, and so long is an address remembered that has
-/// no socket.
+/// The time whose worth of upgrades may come at once, and for which an address without a socket is remembered.
 const BURST: Nanos = 2 * SECOND;
 /// Addresses that are worth no look for forgotten ones.
 const FEW: usize = 1024;

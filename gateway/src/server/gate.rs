@@ -85,7 +85,7 @@ impl Places {
         Ok(())
     }
 
-    /// It becomes none, after all.
+    /// Gives the place back: the request becomes no connection after all.
     pub(super) fn disconnect(&mut self) {
         if std::mem::take(&mut self.is_connected) {
             give(&self.gate.connections);

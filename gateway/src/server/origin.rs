@@ -13,7 +13,7 @@ const LOGGED_MAX: usize = 255;
 /// The page that a request came from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Page<'r> {
-    /// None: programs that are no browsers send no `Origin`.
+    /// No page: programs that are no browsers send no `Origin`.
     None,
     /// One that the route's `origins` allow.
     Allowed(&'r HeaderValue),

@@ -30,7 +30,7 @@ impl Publisher {
     }
 
     /// Publishes a message to a topic's subscribers, and returns how many there are at this moment.
-    /// It goes to all shards that have some or, when the queue to one of them has no room for it,
+    /// The message goes to all shards that have some or, when the queue to one of them has no room for it,
     /// to none.
     ///
     /// # Errors

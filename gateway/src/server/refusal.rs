@@ -29,9 +29,9 @@ pub(super) enum Refusal {
     Crowded(Crowd),
     /// What has come in only in part takes as much memory as it may.
     Pending,
-    /// It is not asked under that name.
+    /// The gateway is not asked under that name.
     Host,
-    /// It is shutting down.
+    /// The gateway is shutting down.
     Draining,
     /// The plugin has no generation yet, or no instance can be had.
     Unavailable,

@@ -43,7 +43,7 @@ pub(super) type Params<'p> = Vec<(String, &'p str)>;
 
 /// A route.
 pub(super) struct Place<H> {
-    /// As the configuration has it.
+    /// The path as the configuration has it.
     pub(super) path: String,
     pub(super) origins: Origins,
     /// Pages of other origins that were refused.

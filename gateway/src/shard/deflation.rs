@@ -31,11 +31,11 @@ pub struct Deflation {
 
 /// A connection's own compressor, which remembers what it was sent.
 enum OwnContext {
-    /// It has none.
+    /// The connection has no compressor of its own.
     None,
-    /// It may have one, and has not needed it yet.
+    /// The connection may have one, and has not needed it yet.
     Unused,
-    /// It has.
+    /// The connection has one.
     Used(Box<Deflater>),
 }
 

@@ -27,7 +27,7 @@ pub struct Ready {
     pub readable: bool,
     /// The end is in sight: one read may not reach it, and it is not told again.
     pub ended: bool,
-    /// It takes more bytes, or its error.
+    /// The socket takes more bytes, or has an error to tell.
     pub writable: bool,
 }
 
@@ -92,7 +92,8 @@ impl Poller {
         }
     }
 
-    /// As [`poll`](Self::poll), whether or not the runtime has noticed, and without being woken.
+    /// Looks as [`poll`](Self::poll) does, whether or not the runtime has noticed, and without
+    /// being woken.
     pub(super) fn look(&self, ready: &mut Vec<Ready>) -> Poll<()> {
         self.collect(ready);
         match ready.is_empty() {

@@ -7,9 +7,9 @@ use crate::close::CloseCause;
 /// What a connection has to be told.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// It is to end.
+    /// The connection is to end.
     Close(CloseCause),
-    /// Its outbox has drained, and that was promised to a handler.
+    /// The outbox has drained, and that was promised to a handler.
     Drained,
     /// A timer of it has fired, or several.
     Fired,

@@ -42,7 +42,7 @@ struct Timer {
     /// The plugin that has set it, and is told.
     owner: usize,
     name: Rc<str>,
-    /// Its place in the queue; none once it has fired for the last time.
+    /// The timer's place in the queue; none once it has fired for the last time.
     queued: Option<(Time, u64)>,
     every: Option<Time>,
     /// When it fired, until an event takes that.

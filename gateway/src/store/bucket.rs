@@ -80,7 +80,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Its value at that time.
+    /// The value of the key at that time.
     pub fn value(&self) -> Option<&Bytes> {
         self.entry.as_ref().map(|entry| &entry.value)
     }
@@ -91,14 +91,14 @@ impl Seen {
 pub enum Swap {
     /// The value is set.
     Done(Receipt),
-    /// It has changed meanwhile, to this.
+    /// The value has changed meanwhile, to this.
     Changed(Seen),
 }
 
 /// What there is to show of a bucket.
 #[derive(Debug)]
 pub struct BucketStatus {
-    /// Its name.
+    /// The bucket's name.
     pub name: Box<str>,
     /// How many keys it has.
     pub keys: usize,
@@ -140,7 +140,7 @@ impl Bucket {
         })
     }
 
-    /// Its name.
+    /// The bucket's name.
     pub fn name(&self) -> &str {
         &self.name
     }

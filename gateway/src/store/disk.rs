@@ -25,7 +25,7 @@ const CACHE: usize = 16 << 20;
 
 /// The file in which a store is kept.
 pub(super) struct Disk {
-    /// None after a failure, until it is opened again.
+    /// The open file; none after a failure, until it is opened again.
     database: Option<Database>,
     file: DatabaseSource,
 }
@@ -49,7 +49,7 @@ pub enum OpenError {
         "another process has the store's file {0:?} open: stop it, or give this gateway a `path` of its own in [store]"
     )]
     InUse(PathBuf),
-    /// It is damaged.
+    /// The file is damaged.
     #[error(
         "the store's file {path:?} is damaged: {why}: put a backup in its place, or move it away to begin with an empty store; it was not changed"
     )]
@@ -59,7 +59,7 @@ pub enum OpenError {
         /// What is wrong.
         why: String,
     },
-    /// It is something else.
+    /// The file holds something else.
     #[error(
         "{path:?} is not a store of Tidegate's: {why}: correct `path` in [store]; it was not changed"
     )]

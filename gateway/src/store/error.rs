@@ -14,7 +14,7 @@ pub enum StoreError {
         bucket: Box<str>,
         /// Bytes of the key.
         len: usize,
-        /// Its limit.
+        /// The limit.
         max: usize,
     },
     /// The value is too large.
@@ -26,7 +26,7 @@ pub enum StoreError {
         bucket: Box<str>,
         /// Bytes of the value.
         len: usize,
-        /// Its limit.
+        /// The limit.
         max: usize,
     },
     /// There are too many keys.
@@ -36,7 +36,7 @@ pub enum StoreError {
     Keys {
         /// The bucket.
         bucket: Box<str>,
-        /// Its limit.
+        /// The limit.
         max: usize,
     },
     /// The bucket is full.
@@ -46,7 +46,7 @@ pub enum StoreError {
     Size {
         /// The bucket.
         bucket: Box<str>,
-        /// Its limit.
+        /// The limit.
         max: usize,
     },
     /// The whole store is full.
@@ -54,7 +54,7 @@ pub enum StoreError {
         "all buckets together would be over their limit of {max} bytes: delete some keys, or raise `size` in [store]"
     )]
     StoreSize {
-        /// Its limit.
+        /// The limit.
         max: usize,
     },
     /// The call names too many keys.

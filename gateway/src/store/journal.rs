@@ -61,7 +61,7 @@ pub(super) struct Admission<'a>(MutexGuard<'a, GroupQueue>);
 pub enum Receipt {
     /// Nothing is kept on disk, or nothing has changed.
     Done,
-    /// It waits for its commit.
+    /// The write waits for its commit.
     Waits(Commit),
 }
 

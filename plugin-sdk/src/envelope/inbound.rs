@@ -84,7 +84,7 @@ impl<'a> Inbound<'a> {
         }
     }
 
-    /// That of a message which is not text.
+    /// The reading of a message which is not text.
     pub(crate) fn binary() -> Self {
         Self {
             kind: Cow::Borrowed("binary"),

@@ -16,10 +16,10 @@ pub enum HttpError {
     InvalidMethod(String),
     /// The origin is not in `grants.http` of the plugin.
     NotGranted,
-    /// As many requests as `limits.http_requests` of the plugin allows are under way on this core.
+    /// This plugin has as many requests under way on this core as `limits.http_requests` allows.
     TooMany,
-    /// It took longer than [`Request::timeout`](super::Request::timeout) or a limit of the plugin: `http_connect`,
-    /// `http_first_byte` or `http_timeout`.
+    /// The request took longer than [`Request::timeout`](super::Request::timeout) or a limit of the plugin:
+    /// `http_connect`, `http_first_byte` or `http_timeout`.
     Timeout,
     /// The body is over `limits.http_request_body` or `limits.http_response_body` of the plugin.
     TooLarge,

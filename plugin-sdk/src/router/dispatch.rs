@@ -16,13 +16,13 @@ use crate::{Call, Connection, Fault, Message};
 pub(super) enum Outcome<'a> {
     /// A route has handled it, perhaps with an answer.
     Answered(Option<Message>),
-    /// It has a route, and failed. Answers have that type and id.
+    /// The message has a route, and failed. Answers have that type and id.
     Failed {
         kind: Cow<'a, str>,
         id: Option<&'a RawValue>,
         fault: Fault,
     },
-    /// It is for none of the routes; without a fault because its type is unknown.
+    /// The message is for none of the routes; without a fault because its type is unknown.
     Elsewhere {
         kind: Cow<'a, str>,
         id: Option<&'a RawValue>,
@@ -94,7 +94,7 @@ struct Dispatch<'c, 'a> {
     call: &'c Call<'a>,
     /// Of a binary message.
     bytes: Option<&'a [u8]>,
-    /// Those around the next route.
+    /// The middleware around the next route.
     middleware: Vec<Middleware>,
     result: Option<Result<(), Fault>>,
 }

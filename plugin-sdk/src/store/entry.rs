@@ -52,7 +52,7 @@ impl<'a, T> Entry<'a, T> {
 }
 
 impl<T: DeserializeOwned> Entry<'_, T> {
-    /// Its value, if it has one.
+    /// The entry's value, if it has one.
     pub fn get(&self) -> Result<Option<T>> {
         decode(self.bucket.get(self.key)?)
     }
@@ -70,13 +70,13 @@ impl<T: Serialize + DeserializeOwned> Entry<'_, T> {
     /// has changed the value meanwhile, `change` is called again with that.
     ///
     /// # Errors
-    /// Those of the store, and [`StoreError::Contended`] after 100 tries.
+    /// Errors of the store, and [`StoreError::Contended`] after 100 tries.
     pub fn update(&self, mut change: impl FnMut(Option<T>) -> T) -> Result<T> {
         self.try_update(|value| Ok(change(value)))
     }
 
     /// Like [`update`](Self::update), with a change that may refuse: nothing is written then, and its error returned.
-    /// That is a [`Fault`](crate::Fault) in a route, an [`Error`](crate::Error) elsewhere, or one of your own.
+    /// The error is a [`Fault`](crate::Fault) in a route, an [`Error`](crate::Error) elsewhere, or one of your own.
     ///
     /// ```no_run
     /// # use tidegate_sdk::{Fault, store};

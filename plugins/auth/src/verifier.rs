@@ -28,7 +28,7 @@ struct Claims {
 }
 
 impl Verifier {
-    /// As `[plugin.config]` says.
+    /// A verifier as `[plugin.config]` says.
     pub(super) fn configured() -> Result<Self> {
         let required =
             |key| config::get(key).ok_or_else(|| error!("[plugin.config] needs {key:?}"));

@@ -36,7 +36,7 @@ struct Collab;
 /// What a connection has open.
 #[derive(Serialize, Deserialize)]
 struct Seat {
-    /// Its key in the store, and its topic.
+    /// The document's key in the store, and its topic.
     document: String,
     name: String,
 }

@@ -24,7 +24,7 @@ pub(crate) struct State {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Event {
-    /// Its number: 1, 2, 3, ...
+    /// The event's number: 1, 2, 3, ...
     pub version: u64,
     pub change: Change,
     /// When it was appended, in milliseconds since 1970.

@@ -20,7 +20,7 @@ pub(crate) struct Change {
     /// 1, 2, 3, ...
     pub id: u64,
     pub entity: String,
-    /// As it was posted.
+    /// The data as it was posted.
     pub data: Box<RawValue>,
 }
 
@@ -45,7 +45,7 @@ impl History {
         Ok(self.bucket.entry(LAST).get()?.unwrap_or_default())
     }
 
-    /// Those behind the one with this id; none if some of them are not kept, or it has not been there.
+    /// The changes behind the one with this id; none if some of them are not kept, or it has not been there.
     pub(crate) fn since(&self, id: u64) -> Result<Option<Vec<Change>>> {
         let last = self.last()?;
         if last.checked_sub(id).is_none_or(|missed| missed > KEPT) {

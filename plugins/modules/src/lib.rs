@@ -11,7 +11,7 @@
 //! | `mute` | admins | keeps what `user` says from `chat` for that many `seconds`, here or coming back |
 //! | `unmute` | admins | ends that |
 //!
-//! It needs `grants.state = ["auth"]` to know the user, and `grants.store = ["mutes"]`.
+//! The plugin needs `grants.state = ["auth"]` to know the user, and `grants.store = ["mutes"]`.
 
 mod mute;
 

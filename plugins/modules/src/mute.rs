@@ -18,7 +18,7 @@ pub(super) struct Muted {
 }
 
 impl Muted {
-    /// That of the connection's user, if there is one.
+    /// The record of the connection's user, if there is one.
     pub(super) fn of(connection: &Connection) -> Result<Option<Self>> {
         let Some(user) = User::of(connection) else {
             return Ok(None);

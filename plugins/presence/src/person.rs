@@ -15,7 +15,7 @@ const BUCKET: &str = "presence";
 /// A user, as the store has them.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Person {
-    /// As they have set it.
+    /// The status as the person has set it.
     status: Status,
     connections: BTreeSet<u64>,
     /// In milliseconds since 1970.
@@ -37,7 +37,7 @@ impl Person {
         Ok(person)
     }
 
-    /// As others see them.
+    /// The person as others see them.
     pub(crate) fn shown<'a>(&self, user: &'a str) -> Shown<'a> {
         let (status, last_seen, revision) = (self.seen_as(), self.last_seen, self.revision);
         Shown {

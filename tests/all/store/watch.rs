@@ -8,7 +8,7 @@ fn watching() -> Setup {
     watching_with("")
 }
 
-/// The same, with more tables.
+/// A setup that watches, with more tables in its configuration.
 fn watching_with(tables: &str) -> Setup {
     Gateway::with("store-watch")
         .plugin("grants.store = [\"rooms\"]\ngrants.watch = [\"rooms\"]")

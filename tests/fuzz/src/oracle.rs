@@ -108,7 +108,7 @@ fn run(role: Role, stream: &[u8], limit: usize) -> (Vec<Owned>, End) {
 /// - its frame limit is looked at before the frame's other faults;
 /// - it judges no frame before that has come to its end.
 ///
-/// The same list as in the codec's own tests, `reader/tests/differential.rs`.
+/// A copy of the list in the codec's own tests, `reader/tests/differential.rs`.
 pub fn differs(frame: &Found, stream: &[u8], limit: usize) -> Option<&'static [End]> {
     let limit = limit as u64;
     let opcode = frame.first & 0x0f;

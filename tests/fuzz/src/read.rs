@@ -30,7 +30,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The same, whatever the reads were.
+    /// The outcome, whatever the reads were.
     pub fn said(self) -> (Vec<Owned>, Option<Violation>) {
         (self.items, self.violation)
     }
@@ -60,7 +60,7 @@ pub fn read(pieces: &[&[u8]], terms: Terms) -> Outcome {
     run(pieces, terms, false)
 }
 
-/// The same with [`Reader::batch`] in front of every [`Reader::next`].
+/// Reads with [`Reader::batch`] in front of every [`Reader::next`].
 pub fn read_in_batches(pieces: &[&[u8]], terms: Terms) -> Outcome {
     run(pieces, terms, true)
 }

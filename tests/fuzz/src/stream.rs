@@ -1,6 +1,6 @@
 //! The input of target `reader`: frames of a client, and how the network cuts them.
 //!
-//! Its bytes, so that seeds can be written by hand:
+//! The bytes of an input, so that seeds can be written by hand:
 //!
 //! | bytes | what |
 //! | --- | --- |

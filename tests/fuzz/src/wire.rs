@@ -18,7 +18,7 @@ pub const PONG: u8 = 0xa;
 /// How the bytes of a length are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// As RFC 6455 demands.
+    /// The length as RFC 6455 demands it.
     Minimal,
     /// In 16 bits, even if seven would do.
     Bits16,
@@ -78,9 +78,9 @@ impl Frame {
 /// A frame found in a stream whose head is all there; its payload may be cut.
 #[derive(Debug, Clone, Copy)]
 pub struct Found {
-    /// Its first byte.
+    /// The frame's first byte.
     pub first: u8,
-    /// Its mask.
+    /// The frame's mask.
     pub mask: Option<[u8; 4]>,
     /// What it says its length is.
     pub announced: u64,

@@ -184,7 +184,7 @@ fn a_close_is_what_a_peer_reads(code: u16, reason: &str) {
     assert_eq!(read(&[&bytes], Terms::plain(0)).said(), expected);
 }
 
-/// As the outbox walks its backlog.
+/// Walks the queue as the outbox walks its backlog.
 fn frames_are_found_again(queue: &[u8], frames: &[(usize, &Opcode, &Vec<u8>)]) {
     let mut rest = queue;
     for (len, opcode, payload) in frames {

@@ -152,7 +152,7 @@ fn visit(call: &Call, (): ()) -> Result<u32, Fault> {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "shape", rename_all = "lowercase")]
 enum Drawing {
-    /// As wide as high.
+    /// A rectangle as wide as high.
     Square {
         side: f64,
     },

@@ -56,7 +56,7 @@ pub struct Panel {
 pub struct Bar {
     /// Whose.
     pub label: String,
-    /// Its length, and its dark part where it has two.
+    /// The bar's length, and its dark part where it has two.
     pub value: f64,
     /// The first part.
     pub part: Option<f64>,

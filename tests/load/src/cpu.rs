@@ -39,13 +39,13 @@ impl Cpus {
         Ok(())
     }
 
-    /// Those of the server.
+    /// The processors of the server.
     #[must_use]
     pub fn server(&self) -> [usize; 1] {
         [self.server_cpu]
     }
 
-    /// Those of the generator.
+    /// The processors of the generator.
     #[must_use]
     pub fn generator(&self) -> [usize; 1] {
         [self.generator_cpu]

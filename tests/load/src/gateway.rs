@@ -34,7 +34,7 @@ pub struct Setup {
 
 /// A running gateway.
 pub struct Gateway {
-    /// Its process.
+    /// The gateway's process.
     pub process: ServerProcess,
     /// Where clients connect.
     pub address: SocketAddr,

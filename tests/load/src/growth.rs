@@ -184,7 +184,7 @@ fn watched(gateway: &Gateway) -> Watched {
     }
 }
 
-/// That no handler has failed: a refused subscription would make a row of less than it says.
+/// Checks that no handler has failed: a refused subscription would make a row of less than it says.
 fn check_handlers(gateway: &Gateway) -> Result<()> {
     let metrics = http::request(gateway.admin, "GET", "/metrics", Duration::from_secs(5))?;
     let series: Series = "tidegate_failures_total".parse()?;

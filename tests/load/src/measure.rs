@@ -59,7 +59,7 @@ pub enum Step {
     Begin,
     /// Inside it.
     Measuring,
-    /// It is over.
+    /// The measurement is over.
     Over,
 }
 

@@ -1,5 +1,5 @@
 //! The server that one writes first: tokio-tungstenite with its default settings, a task and a channel a connection.
-//! It is a peer in the comparison, so it stays as plain as the crate's own examples.
+//! The server is a peer in the comparison, so it stays as plain as the crate's own examples.
 //!
 //! `/echo` echoes; `/rooms/NAME?username=NAME` does with a message what `plugins/chat` does; on `/plain/NAME` the others
 //! get it as it came.

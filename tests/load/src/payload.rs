@@ -21,7 +21,7 @@ const SIZE_LIMIT: usize = 16 << 20;
 pub struct Mark {
     /// The connection that sent it.
     pub sender: usize,
-    /// Its number on that connection, from 0.
+    /// The message's number on that connection, from 0.
     pub number: u64,
 }
 

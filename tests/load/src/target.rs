@@ -58,7 +58,7 @@ impl Target {
         self.source
     }
 
-    /// The same endpoint for connections from `source`: each address has ports of its own.
+    /// The endpoint for connections from `source`: each address has ports of its own.
     #[must_use]
     pub fn from_source(&self, source: IpAddr) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Target {
         }
     }
 
-    /// The same endpoint with each `{name}` in its path replaced by `value`.
+    /// The endpoint with each `{name}` in its path replaced by `value`.
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
         let resource = self.resource.replace(&format!("{{{name}}}"), value);

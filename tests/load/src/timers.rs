@@ -45,7 +45,7 @@ pub struct Report {
     pub timers: usize,
     /// Milliseconds of CPU in a second of silence, before there were timers.
     pub idle_cpu_ms_per_second: f64,
-    /// The same with them.
+    /// The processor time per second with the timers.
     pub timers_cpu_ms_per_second: f64,
     /// Resident bytes by which the gateway grew, for each timer.
     pub bytes_per_timer: f64,

@@ -24,7 +24,7 @@ const OVERHEAD: usize = 64;
 /// A compressor of messages: one per shard, level and window for messages that stand alone, or one
 /// per connection that has context takeover.
 ///
-/// Its memory, for a window of 2^`bits` bytes: 4 * 2^`bits` bytes and 145 KB, whatever the level.
+/// Memory: for a window of 2^`bits` bytes: 4 * 2^`bits` bytes and 145 KB, whatever the level.
 pub struct Deflater {
     stream: Deflate,
     /// The stream's history is to be forgotten before its next use. Doing that clears a table of

@@ -16,11 +16,12 @@ const FIRST_PIECE: (usize, usize) = (512, 16 << 10);
 /// Why a message could not be decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InflateError {
-    /// It is longer than the limit. The close code is 1009 (RFC 6455 section 7.4.1).
+    /// The inflated message is longer than the limit. The close code is 1009 (RFC 6455 section
+    /// 7.4.1).
     #[error("message too big after decompression")]
     TooBig,
-    /// It is not compressed data, refers to more than was sent, or ends in the middle of a block.
-    /// The close code is 1007 (RFC 6455 section 7.4.1).
+    /// The bytes are not compressed data, refer to more than was sent, or end in the middle of a
+    /// block. The close code is 1007 (RFC 6455 section 7.4.1).
     #[error("invalid compressed data")]
     Invalid,
 }
@@ -28,7 +29,7 @@ pub enum InflateError {
 /// A decompressor of messages: one per shard for messages that stand alone, or one per connection
 /// that has context takeover. It reads data for windows of any size.
 ///
-/// Its memory: 48 KB, of which a context that has seen few messages touched 19.
+/// Memory: 48 KB, of which a context that has seen few messages touched 19.
 pub struct Inflater {
     stream: Inflate,
 }
@@ -203,10 +204,10 @@ impl<'p> Course<'p> {
 
 /// Where a stream stands after some input.
 enum Stream<'a> {
-    /// It goes on.
+    /// The stream goes on.
     Open,
-    /// It is time to pause; these bytes of the input were not read.
+    /// Time to pause; these bytes of the input were not read.
     Paused(&'a [u8]),
-    /// Its last block ended, and these bytes of the input come after it.
+    /// The last block of the stream ended, and these bytes of the input come after it.
     Ended(&'a [u8]),
 }

@@ -35,7 +35,7 @@ struct Description {
 #[derive(Deserialize)]
 struct RequestDescription {
     payload: Value,
-    /// None if there is never an answer.
+    /// The schema of the answer's data; none if there is never an answer.
     reply: Option<Value>,
 }
 

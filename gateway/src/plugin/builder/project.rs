@@ -33,11 +33,11 @@ pub(super) struct Component {
     pub(super) package: String,
     /// The name of its cdylib target, as file names have it.
     pub(super) library: String,
-    /// Its manifest.
+    /// The package's manifest.
     pub(super) manifest: PathBuf,
     /// The root of its source.
     pub(super) source: PathBuf,
-    /// Its folder and those of the packages on this machine that it depends on.
+    /// The package's folder, and the folders of the packages on this machine that it depends on.
     pub(super) roots: Vec<PathBuf>,
 }
 
@@ -95,7 +95,7 @@ impl Project {
         })
     }
 
-    /// None if there is no package in that very folder.
+    /// The project of a folder; none if there is no package in that very folder.
     fn of(metadata: Metadata, folder: &Path) -> Option<Result<Self, BuildError>> {
         let manifest = folder.join("Cargo.toml");
         let package = metadata
@@ -126,7 +126,7 @@ impl Project {
 }
 
 impl Component {
-    /// None if the package has no cdylib target.
+    /// The component of a package; none if the package has no cdylib target.
     fn of(package: &Package, packages: &[Package]) -> Option<Self> {
         let is_cdylib = |target: &&Target| target.kind.iter().any(|kind| kind == "cdylib");
         let target = package.targets.iter().find(is_cdylib)?;

@@ -43,7 +43,7 @@ pub(in crate::plugin) struct Exports {
 /// How a component differs from the contract.
 #[derive(Debug, thiserror::Error)]
 pub enum ContractError {
-    /// It has no handler at all.
+    /// The component has no handler at all.
     #[error(
         "does not export tidegate:plugin/handler@{VERSION}; it exports {exports}: \
          implement the world `tidegate:plugin/plugin` (in Rust: `tidegate_sdk::export!`)"
@@ -52,7 +52,7 @@ pub enum ContractError {
         /// What it exports instead.
         exports: String,
     },
-    /// It speaks another version.
+    /// The component speaks another version of the contract.
     #[error(
         "exports {found}, but this gateway speaks tidegate:plugin@{VERSION}: rebuild it against that version"
     )]
@@ -79,7 +79,7 @@ pub enum ContractError {
         /// What wasmtime says.
         difference: String,
     },
-    /// It imports what the gateway does not have.
+    /// The component imports what the gateway does not have.
     #[error(
         "imports what this gateway does not offer: {0}: \
          rebuild it against tidegate:plugin@{VERSION}, or remove the import"
@@ -92,9 +92,9 @@ pub enum ContractError {
         MEMORIES_MAX * TABLES_EACH
     )]
     TooManyParts {
-        /// Its memories.
+        /// The number of its memories.
         memories: u32,
-        /// Its tables.
+        /// The number of its tables.
         tables: u32,
     },
 }

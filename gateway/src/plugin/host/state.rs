@@ -40,7 +40,8 @@ fn set_state(event: &mut Event, id: u64, state: Vec<u8>) -> std::result::Result<
     Ok(())
 }
 
-/// None without a grant, and none of a plugin that is not in the event's chain.
+/// The state that another plugin of the chain keeps. None without a grant, and none of a plugin
+/// that is not in the event's chain.
 fn state_of(context: &Context, id: Option<u64>, plugin: &str) -> Option<Vec<u8>> {
     let event = context.event();
     if id.is_some_and(|id| event.connection() != Some(ConnectionId(id)))

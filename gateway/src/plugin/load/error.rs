@@ -16,7 +16,7 @@ pub enum LoadError {
     /// There is no such file.
     #[error("no file at {0:?}: build the plugin, or correct `path`")]
     Missing(PathBuf),
-    /// It is no file that could be a component's.
+    /// The path names no file that could be a component's.
     #[error("failed to read {path:?}: {why}: `path` must name a component's file")]
     NotAFile {
         /// The file.
@@ -24,7 +24,7 @@ pub enum LoadError {
         /// What it is.
         why: String,
     },
-    /// It can't be read.
+    /// The file can't be read.
     #[error("failed to read {path:?}: {source}: see to the file and its disk")]
     Read {
         /// The file.
@@ -32,7 +32,7 @@ pub enum LoadError {
         /// Why not.
         source: io::Error,
     },
-    /// Its disk does not answer.
+    /// The file's disk does not answer.
     #[error(
         "{path:?} was not read within {time:?}: see to its file system, or raise `engine.load_timeout`"
     )]
@@ -42,10 +42,10 @@ pub enum LoadError {
         /// How long it was waited for.
         time: Duration,
     },
-    /// It has no bytes: perhaps it is being written.
+    /// The file has no bytes: perhaps it is being written.
     #[error("{0:?} is empty: perhaps it is still being written; else build or copy it again")]
     Empty(PathBuf),
-    /// It has too many.
+    /// The file has too many bytes.
     #[error(
         "{path:?} is larger than {max}, the most that is read: build it without debug information, or raise `engine.component`"
     )]
@@ -55,17 +55,18 @@ pub enum LoadError {
         /// The limit.
         max: ByteSize,
     },
-    /// It is something else.
+    /// The file holds something else.
     #[error(
         "{0:?} is not WebAssembly: it should be a component, built for example with `cargo build --target wasm32-wasip2`"
     )]
     NotWasm(PathBuf),
-    /// It is WebAssembly, but no component.
+    /// The file holds WebAssembly, but no component.
     #[error(
         "{0:?} is a core module, not a component: build it with `cargo build --target wasm32-wasip2`"
     )]
     CoreModule(PathBuf),
-    /// It was not compiled: damaged, cut short, with features we do not have, or too large.
+    /// The component was not compiled: damaged, cut short, with features we do not have, or too
+    /// large.
     #[error("{path:?} {source}")]
     Compile {
         /// The file.
@@ -73,7 +74,7 @@ pub enum LoadError {
         /// Why not.
         source: CompileError,
     },
-    /// It does not fit the contract.
+    /// The component does not fit the contract.
     #[error("{path:?} {source}")]
     Contract {
         /// The file.
@@ -81,7 +82,7 @@ pub enum LoadError {
         /// Where it differs.
         source: ContractError,
     },
-    /// It fits, but does not work.
+    /// The component fits the contract, but does not work.
     #[error("{path:?} {source}")]
     Check {
         /// The file.

@@ -32,8 +32,8 @@ pub(in crate::plugin) struct Pin {
 }
 
 impl Pins {
-    /// None so far. `count` is that of the plugin's pinned connections in the whole process, of
-    /// which there may be `max`.
+    /// No pinned generation so far. `count` is the number of the plugin's pinned connections in the
+    /// whole process, of which there may be `max`.
     pub(super) fn new(count: Arc<AtomicUsize>, max: usize) -> Self {
         Self {
             pools: RefCell::default(),

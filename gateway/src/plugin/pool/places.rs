@@ -24,7 +24,7 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// Those of a plugin that keeps so many.
+    /// The places of a plugin that keeps so many.
     pub(super) fn new(reserve: Arc<Reserve>) -> Rc<Self> {
         Rc::new(Self {
             reserve,

@@ -48,9 +48,9 @@ pub(super) struct PluginRecord {
 /// What the admin side shows of a plugin.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// Its name.
+    /// The plugin's name.
     pub name: Arc<str>,
-    /// Its file.
+    /// The component's file.
     pub path: PathBuf,
     /// The current generation, with digest and time of its load.
     pub current: Option<(u64, Digest, SystemTime)>,
@@ -110,12 +110,12 @@ impl Plugin {
         (plugin, waiting)
     }
 
-    /// Its name.
+    /// The plugin's name.
     pub fn name(&self) -> &Arc<str> {
         &self.identity.name
     }
 
-    /// Its index in the configuration.
+    /// The plugin's index in the configuration.
     pub fn owner(&self) -> usize {
         self.identity.owner
     }
@@ -150,7 +150,7 @@ impl Plugin {
         &self.pinned
     }
 
-    /// Its limits.
+    /// The plugin's limits.
     pub fn limits(&self) -> &config::PluginLimits {
         &self.identity.limits
     }

@@ -13,10 +13,10 @@ pub enum UnknownTopic {
     Plugin {
         /// What was named.
         plugin: String,
-        /// Those there are.
+        /// The plugins there are.
         known: String,
     },
-    /// It could be any plugin's.
+    /// The topic could be any plugin's.
     #[error(
         "topics belong to their plugin, and {topic:?} is not one that [[topic]] shares: name the plugin, one of {known}"
     )]

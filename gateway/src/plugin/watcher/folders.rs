@@ -12,7 +12,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 pub(super) struct Folders(Mutex<WatchedFolders>);
 
 struct WatchedFolders {
-    /// None if the system has none for us.
+    /// The system's watcher; none if the system has none for us.
     watcher: Option<RecommendedWatcher>,
     /// Their devices and inodes: one that was replaced needs another watch.
     folders: HashMap<PathBuf, (u64, u64)>,

@@ -22,7 +22,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Those of answers to a page.
+    /// The marks of answers to a page.
     pub(super) fn of(origins: &Origins, page: Page<'_>) -> Self {
         let origin = match page {
             Page::Allowed(origin) => Some(origin.clone()),

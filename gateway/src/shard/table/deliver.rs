@@ -18,18 +18,18 @@ use crate::shard::deflation::Form;
 /// A data message: encoded once in each form in which someone takes it.
 pub(in crate::shard) struct Frame<'a> {
     bytes: &'a [u8],
-    /// The same, if they lie in memory that can be shared.
+    /// The bytes once more, if they lie in memory that can be shared.
     shared: Option<&'a Bytes>,
     compress: bool,
     /// What it is called among server-sent events; empty if nothing.
     id: &'a str,
     plain: Option<Laid<'a>>,
-    /// Its length as an event, once someone may take it as one.
+    /// The length as an event, once someone may take it as one.
     event_len: Option<usize>,
     event: Option<Laid<'a>>,
     /// Compressed for its one receiver only.
     own: Option<Laid<'a>>,
-    /// None where compressing it gained nothing.
+    /// The compressed forms; none where compressing gained nothing.
     deflated: SmallVec<[(Form, Option<Laid<'a>>); 1]>,
 }
 

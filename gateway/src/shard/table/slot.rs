@@ -23,11 +23,11 @@ use crate::shard::signal::Signal;
 
 /// How messages lie on a connection's socket.
 pub enum Encoding {
-    /// As frames.
+    /// Messages go out as frames.
     Plain,
-    /// As frames, compressed.
+    /// Messages go out as frames, compressed.
     Deflated(Box<Deflation>),
-    /// As server-sent events.
+    /// Messages go out as server-sent events.
     EventStream,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Slot {
     pub(super) owners: Rc<[usize]>,
     pub(super) encoding: Encoding,
     pub(super) is_dirty: bool,
-    /// It asked for signs of life.
+    /// The client asked for signs of life.
     pub(super) has_signs: bool,
 }
 
@@ -81,11 +81,11 @@ pub(super) fn peek(socket: &TcpStream, buffer: &mut [u8]) -> usize {
 /// Whether a connection's peer is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// As far as can be known.
+    /// The peer is there, as far as can be known.
     Here,
-    /// It sends nothing more. Whether it still reads is not known.
+    /// The peer sends nothing more. Whether it still reads is not known.
     Parted,
-    /// It neither sends nor reads any more.
+    /// The peer neither sends nor reads any more.
     Gone,
 }
 

@@ -30,7 +30,7 @@ const CONNECTIONS: usize = 64;
 /// What runs need beside the row.
 pub(super) struct Bench {
     pub(super) built: Built,
-    /// None when no server of the run comes from npm.
+    /// The installed peers; none when no server of the run comes from npm.
     pub(super) peers: Option<Peers>,
     pub(super) cpus: Cpus,
     pub(super) seconds: f64,

@@ -87,7 +87,7 @@ impl Family {
         text
     }
 
-    /// Its charts.
+    /// The family's charts.
     pub(super) fn charts(&self) -> Vec<Lines> {
         let mut charts: Vec<Lines> = Vec::new();
         for (index, measure) in self.measures.iter().enumerate() {

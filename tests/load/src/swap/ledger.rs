@@ -16,7 +16,7 @@ pub(super) struct Sent {
 pub(super) enum Answer {
     /// The one whose turn it is.
     InTurn(Sent),
-    /// Its turn was before an answer that has come already.
+    /// The message's turn was before an answer that has come already.
     Late(Sent),
     /// The message was answered before.
     Again,

@@ -19,7 +19,7 @@ pub type Trigger = Box<dyn FnMut(&Order) -> Result<Outcome> + Send>;
 
 /// The swap to make.
 pub struct Order {
-    /// Its number, from 1.
+    /// The swap's number, from 1.
     pub number: u32,
     /// Whether it must be refused.
     pub bad: bool,

@@ -7,7 +7,7 @@ use super::*;
 use crate::Batch;
 use crate::message::Message;
 
-/// As [`read`], but as a connection does: as many as there are at once, and one by one where that
+/// Reads as a connection does: as many messages as there are at once, and one by one where that
 /// gives none.
 fn read_together<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,

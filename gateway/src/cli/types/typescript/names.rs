@@ -28,12 +28,12 @@ impl Names {
         Self(names.collect())
     }
 
-    /// That of one of the definitions.
+    /// The TypeScript name of one of the definitions.
     pub(super) fn of(&self, definition: &str) -> &str {
         &self.0[definition]
     }
 
-    /// That of what a reference points at, if it is a definition.
+    /// The TypeScript name of the definition that a reference points at, if it points at one.
     pub(super) fn referred(&self, reference: &str) -> Option<&str> {
         let pointer = percent_decode_str(reference.strip_prefix(DEFINITIONS)?).decode_utf8_lossy();
         // Escapes of a JSON pointer (RFC 6901 section 4).

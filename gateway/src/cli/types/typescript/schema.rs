@@ -15,7 +15,7 @@ pub(super) struct Property<'a> {
 }
 
 impl Property<'_> {
-    /// Its name, and whether it may be missing, as TypeScript has it.
+    /// The property's name, and whether the property may be missing, as TypeScript has it.
     pub(super) fn key(&self) -> String {
         let optional = if self.is_required { "" } else { "?" };
         key(self.name) + optional

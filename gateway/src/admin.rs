@@ -24,6 +24,8 @@ use crate::config::Token;
 use crate::counters::{Counters, Family};
 use crate::hosts::Hosts;
 use crate::labels::PublishResult;
+use crate::outbox::Oversize;
+use crate::pending::Pending;
 use crate::plugin::Registry;
 use crate::server::{Patient, Publisher};
 use crate::supervise;
@@ -41,6 +43,10 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     /// The counters of each shard.
     pub counters: Vec<Arc<Counters>>,
+    /// The budget of messages and bodies that are not whole yet.
+    pub pending: Arc<Pending>,
+    /// The budget of long messages that wait for slow clients.
+    pub oversize: Arc<Oversize>,
     /// Set when the gateway shuts down: it is no longer ready.
     pub draining: Arc<AtomicBool>,
     /// Asked of every request but for health, if set.

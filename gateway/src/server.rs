@@ -50,6 +50,8 @@ pub struct Server {
     address: SocketAddr,
     links: Box<[Link]>,
     directory: Arc<Directory>,
+    pending: Arc<Pending>,
+    oversize: Arc<Oversize>,
     counters: Vec<Arc<Counters>>,
     threads: Vec<JoinHandle<()>>,
     draining: Arc<AtomicBool>,
@@ -92,12 +94,14 @@ impl Server {
         let links: Box<[Link]> = links.into();
         let draining = Arc::new(AtomicBool::new(false));
         let directory = Arc::new(Directory::new(shards));
+        let pending = Pending::new(config.server.pending);
+        let oversize = Oversize::new(config.server.oversize);
         let plan = Arc::new(Plan {
             gate: Gate::new(&config.server),
             descriptors: Descriptors::claim(config.server.connections),
             directory: directory.clone(),
-            pending: Pending::new(config.server.pending),
-            oversize: Oversize::new(config.server.oversize),
+            pending: pending.clone(),
+            oversize: oversize.clone(),
             config,
             registry,
             console,
@@ -120,6 +124,8 @@ impl Server {
             address,
             links,
             directory,
+            pending,
+            oversize,
             counters,
             threads,
             draining,
@@ -134,6 +140,16 @@ impl Server {
     /// The counters of each shard.
     pub fn counters(&self) -> &[Arc<Counters>] {
         &self.counters
+    }
+
+    /// The budget of messages and bodies that are not whole yet.
+    pub fn pending(&self) -> &Arc<Pending> {
+        &self.pending
+    }
+
+    /// The budget of long messages that wait for slow clients.
+    pub fn oversize(&self) -> &Arc<Oversize> {
+        &self.oversize
     }
 
     /// Whether it is shutting down.

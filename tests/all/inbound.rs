@@ -24,6 +24,8 @@ async fn half_messages_of_all_connections_share_one_budget() {
     }
     let refused = r#"excesses_total{limit="pending"}"#;
     gateway.until_metric_is_at_least(refused, 20).await;
+    let pending = gateway.metric("pending_bytes").await;
+    assert!((1..=32 << 20).contains(&pending), "{pending} bytes");
     let grown = gateway.peak_memory() - before;
     assert!(grown < 64 << 20, "{grown} bytes for a budget of 32 MiB");
     // Small messages go on, and those that have their share become whole.
@@ -37,6 +39,8 @@ async fn half_messages_of_all_connections_share_one_budget() {
     let mut last = Raw::upgraded(gateway.address, "/").await;
     last.write(&message).await;
     assert_eq!(last.read_frame().await.0, 0x82);
+    drop(halves);
+    gateway.until_metric("pending_bytes", 0).await;
 }
 
 #[tokio::test]

@@ -88,11 +88,14 @@ async fn long_messages_that_nobody_reads_share_one_budget() {
     let refused = r#"drops_total{reason="oversize"}"#;
     // One more for each shard may be taken at the same moment.
     gateway.until_metric_is_at_least(refused, 24 - 4 - 1).await;
+    let waiting = gateway.metric("oversize_bytes").await;
+    assert!((1..=24 << 20).contains(&waiting), "{waiting} bytes");
     let peak = gateway.peak_memory() / MIB;
     assert!(peak < 160, "{peak} MiB");
     // Who reads is served again as soon as there is room.
     drop(clients);
     gateway.until_metric("connections_open", 0).await;
+    gateway.until_metric("oversize_bytes", 0).await;
     let mut client = gateway.connect("/?topics=0").await;
     client.send_binary(&vec![7; 4 << 20]).await;
     assert_eq!(client.recv_binary().await.len(), 4 << 20);

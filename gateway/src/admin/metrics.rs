@@ -20,6 +20,8 @@ use crate::store::StoreStatus;
 pub(super) fn render(admin: &Admin) -> String {
     let snapshot = Scrape {
         counters: admin.counters.clone(),
+        pending: admin.pending.taken(),
+        oversize: admin.oversize.used(),
         plugins: admin
             .registry
             .plugins()
@@ -40,6 +42,10 @@ pub(super) fn render(admin: &Admin) -> String {
 #[derive(Debug)]
 struct Scrape {
     counters: Vec<std::sync::Arc<Counters>>,
+    /// Bytes of the budget `server.pending`.
+    pending: usize,
+    /// Bytes of the budget `server.oversize`.
+    oversize: usize,
     plugins: Vec<Status>,
     store: StoreStatus,
     /// Publishes through the admin API, by what became of them.
@@ -150,14 +156,24 @@ impl Scrape {
 
     fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let open = self.sum(|c| c.opened.get()) - self.sum(|c| c.closed.get());
-        let open = ConstGauge::new(i64::try_from(open).unwrap_or(i64::MAX));
-        let help = "Connections that are open";
-        open.encode(encoder.encode_descriptor(
+        gauge(
+            encoder,
             "connections_open",
-            help,
-            None,
-            open.metric_type(),
-        )?)
+            "Connections that are open",
+            open,
+        )?;
+        gauge(
+            encoder,
+            "pending_bytes",
+            "Messages and bodies that are not whole yet, of at most `server.pending`",
+            self.pending as u64,
+        )?;
+        gauge(
+            encoder,
+            "oversize_bytes",
+            "Messages longer than an outbox that wait for slow clients, of at most `server.oversize`",
+            self.oversize as u64,
+        )
     }
 
     fn compression(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
@@ -286,4 +302,14 @@ impl Scrape {
         }
         Ok(())
     }
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> Result<(), fmt::Error> {
+    let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+    value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)
 }

@@ -126,6 +126,8 @@ pub(super) async fn serve_admin(
     let admin = Admin {
         registry: registry.clone(),
         counters: server.counters().to_vec(),
+        pending: server.pending().clone(),
+        oversize: server.oversize().clone(),
         draining: server.draining().clone(),
         token: config.admin.token.clone(),
         close: Box::new(move |connection, cause| closer.close(connection, cause)),

@@ -63,6 +63,7 @@ mod topics;
 mod types;
 mod upgrade;
 mod watch;
+mod words;
 
 /// How long a test waits for what must happen. Far longer than it ever takes.
 const PATIENCE: Duration = Duration::from_secs(30);

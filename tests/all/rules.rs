@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::guests::workspace;
 
 /// The gateway's source files with their text, less comments and tests.
-fn sources() -> Vec<(PathBuf, String)> {
+pub fn sources() -> Vec<(PathBuf, String)> {
     let root = workspace().join("gateway/src");
     let mut sources = Vec::new();
     visit(&root, &mut |path| {
@@ -30,7 +30,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     sources
 }
 
-fn visit(folder: &Path, file: &mut impl FnMut(&Path)) {
+pub fn visit(folder: &Path, file: &mut impl FnMut(&Path)) {
     for entry in std::fs::read_dir(folder).expect("a folder can be read") {
         let path = entry.expect("an entry can be read").path();
         match path.is_dir() {

@@ -2,7 +2,7 @@
 
 /** Something to draw. */
 export type Drawing =
-  /** As wide as high. */
+  /** A rectangle as wide as high. */
   | { shape: "square"; side: number }
   | { points: [number, number][]; shape: "line" }
   | Group & { shape: "group" }

@@ -66,14 +66,15 @@ pub struct Server {
     /// Default `"256MiB"`: sixteen messages of the largest default size at once, where a limit for each would allow
     /// them to every connection. It must hold the largest message of any route, and twice that where messages are compressed.
     /// Beyond it the connection that asks for more is closed with 1013, a plain request gets 503, and both are
-    /// counted.
+    /// counted. The metric `pending_bytes` says how much is taken.
     #[serde(deserialize_with = "units::size::<_, 65_536, 1_099_511_627_776>")]
     pub pending: usize,
     /// How many bytes of messages that are longer than their route's `outbox` may wait for slow clients, in
     /// the whole process. An empty outbox takes one message of any length, or that could never be sent.
     /// Default 256 MiB: sixteen of the largest default size; a publish counts once on each shard, however
     /// many wait for it, and once more for event streams, where a message of line ends is seven times as long.
-    /// Beyond it such messages are dropped, or their clients closed, as `slow_consumer` says, and counted.
+    /// Beyond it such messages are dropped, or their clients closed, as `slow_consumer` says, and counted. The
+    /// metric `oversize_bytes` says how much is taken.
     #[serde(deserialize_with = "units::size::<_, 1, 1_099_511_627_776>")]
     pub oversize: usize,
     /// Whether `GET /tidegate.js` and `GET /tidegate.d.ts` are answered with the browser client.
